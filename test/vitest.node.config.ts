@@ -1,0 +1,10 @@
+import { defineProject } from "vitest/config";
+
+export default defineProject({
+  root: new URL("..", import.meta.url).pathname,
+  test: {
+    name: "node",
+    include: ["test/{core,webhooks,simulator,cli}/**/*.test.ts"],
+    exclude: ["test/**/*.worker.test.ts"],
+  },
+});
