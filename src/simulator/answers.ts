@@ -1,0 +1,143 @@
+import { digestText, type Endpoint, textOf } from "./digest.ts";
+import type { Draft } from "./draft.ts";
+import { embed } from "./embeddings.ts";
+import type { ModelRequest } from "./requests.ts";
+
+/** `created` of every answer, in Unix seconds: a clock would make equal calls answer differently. */
+export const createdAt = 1_750_000_000;
+
+/**
+ * The answer to a request, in the shape its endpoint has at OpenAI. Every id ends in the prompt's
+ * digest; embeddings have an id too, which OpenAI's have not, so that they carry it as well.
+ */
+export function answerObject(request: ModelRequest, draft: Draft, seed: number): object {
+  return shapes[request.endpoint](request, draft, seed);
+}
+
+const shapes: Record<Endpoint, (request: ModelRequest, draft: Draft, seed: number) => object> = {
+  "/v1/chat/completions": (request, draft) => ({
+    id: `chatcmpl-${request.digest}`,
+    object: "chat.completion",
+    created: createdAt,
+    model: request.model,
+    choices: [
+      {
+        index: 0,
+        message: { role: "assistant", content: draft.text, refusal: null },
+        logprobs: null,
+        finish_reason: finishReason(draft),
+      },
+    ],
+    usage: completionUsage(draft),
+    service_tier: "default",
+  }),
+
+  "/v1/completions": (request, draft) => ({
+    id: `cmpl-${request.digest}`,
+    object: "text_completion",
+    created: createdAt,
+    model: request.model,
+    choices: [{ text: draft.text, index: 0, logprobs: null, finish_reason: finishReason(draft) }],
+    usage: completionUsage(draft),
+  }),
+
+  "/v1/responses": (request, draft) => ({
+    id: `resp_${request.digest}`,
+    object: "response",
+    created_at: createdAt,
+    status: draft.cut ? "incomplete" : "completed",
+    error: null,
+    incomplete_details: draft.cut ? { reason: "max_output_tokens" } : null,
+    instructions: null,
+    max_output_tokens: request.maxTokens ?? null,
+    metadata: {},
+    model: request.model,
+    output: [
+      {
+        id: `msg_${request.digest}`,
+        type: "message",
+        status: draft.cut ? "incomplete" : "completed",
+        role: "assistant",
+        content: [{ type: "output_text", text: draft.text, annotations: [] }],
+      },
+    ],
+    parallel_tool_calls: true,
+    previous_response_id: null,
+    temperature: 1,
+    tool_choice: "auto",
+    tools: [],
+    top_p: 1,
+    truncation: "disabled",
+    usage: {
+      input_tokens: draft.promptTokens,
+      input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+      output_tokens: draft.completionTokens,
+      output_tokens_details: { reasoning_tokens: 0 },
+      total_tokens: draft.promptTokens + draft.completionTokens,
+    },
+  }),
+
+  "/v1/embeddings": (request, draft, seed) => ({
+    id: `embd-${request.digest}`,
+    object: "list",
+    data: inputTexts(request.input).map((text, index) => ({
+      object: "embedding",
+      index,
+      embedding: embed(digestText(text), seed, request),
+    })),
+    model: request.model,
+    usage: { prompt_tokens: draft.promptTokens, total_tokens: draft.promptTokens },
+  }),
+
+  "/v1/moderations": (request) => ({
+    id: `modr-${request.digest}`,
+    model: request.model,
+    results: inputTexts(request.input).map(() => ({
+      flagged: false,
+      categories: ofEachCategory(false),
+      category_applied_input_types: ofEachCategory(["text"]),
+      category_scores: ofEachCategory(0.0001),
+    })),
+  }),
+};
+
+function finishReason(draft: Draft): "length" | "stop" {
+  return draft.cut ? "length" : "stop";
+}
+
+/** The `usage` of chat and text completions. */
+export function completionUsage(draft: Draft): object {
+  return {
+    prompt_tokens: draft.promptTokens,
+    completion_tokens: draft.completionTokens,
+    total_tokens: draft.promptTokens + draft.completionTokens,
+    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0 },
+  };
+}
+
+/** One text an input. A list of numbers is one input, given as tokens. */
+function inputTexts(input: unknown): string[] {
+  if (!Array.isArray(input) || typeof input[0] === "number") return [textOf(input)];
+  return input.map(textOf);
+}
+
+const categories = [
+  "harassment",
+  "harassment/threatening",
+  "hate",
+  "hate/threatening",
+  "illicit",
+  "illicit/violent",
+  "self-harm",
+  "self-harm/instructions",
+  "self-harm/intent",
+  "sexual",
+  "sexual/minors",
+  "violence",
+  "violence/graphic",
+] as const;
+
+function ofEachCategory<T>(value: T): Record<string, T> {
+  return Object.fromEntries(categories.map((name) => [name, value]));
+}

@@ -1,0 +1,46 @@
+import { hash } from "node:crypto";
+
+/** The endpoints that take calls, and the field of each that holds the prompt. */
+export const promptFields = {
+  "/v1/chat/completions": "messages",
+  "/v1/responses": "input",
+  "/v1/embeddings": "input",
+  "/v1/completions": "prompt",
+  "/v1/moderations": "input",
+} as const;
+
+export type Endpoint = keyof typeof promptFields;
+
+export function isEndpoint(path: string): path is Endpoint {
+  return Object.hasOwn(promptFields, path);
+}
+
+/**
+ * The canonical prompt of a request body: the text of its messages or inputs, in order and
+ * whatever the role, joined by line feeds. Images, names and parameters are no part of it.
+ */
+export function promptText(endpoint: Endpoint, body: Readonly<Record<string, unknown>>): string {
+  return textOf(body[promptFields[endpoint]]);
+}
+
+/** The first 16 hex digits of the SHA-256 of `promptText`: what each answer contains. */
+export function promptDigest(endpoint: Endpoint, body: Readonly<Record<string, unknown>>): string {
+  return digestText(promptText(endpoint, body));
+}
+
+/** The first 16 hex digits of the SHA-256 of a text's UTF-8. */
+export function digestText(text: string): string {
+  return hash("sha256", text, "hex").slice(0, 16);
+}
+
+/** The text in a prompt, a message, a content part or a list of any of them. */
+export function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "number") return String(value);
+  if (Array.isArray(value)) {
+    return value.length === 1 ? textOf(value[0]) : value.map(textOf).join("\n");
+  }
+  if (typeof value !== "object" || value === null) return "";
+  if ("text" in value) return textOf(value.text);
+  return "content" in value ? textOf(value.content) : "";
+}

@@ -1,0 +1,51 @@
+import { chance, textSalt } from "./chance.ts";
+import type { ModelRequest } from "./requests.ts";
+
+/** What an answer says and costs, before it takes an endpoint's shape. */
+export interface Draft {
+  /** `digest:<16 hex>` and a few sentences. */
+  text: string;
+  promptTokens: number;
+  /** 0 for embeddings and moderations. */
+  completionTokens: number;
+  /** The answer met the request's limit on tokens. */
+  cut: boolean;
+}
+
+const sentences = [
+  "The request was read twice before it was answered.",
+  "Both readings lead to the same conclusion.",
+  "A smaller example shows why this holds.",
+  "The remaining cases follow in the same way.",
+  "Nothing in the input speaks against it.",
+  "Taken together, the evidence is consistent.",
+  "One exception is worth mentioning here.",
+  "Further detail would not change the result.",
+] as const;
+
+const withoutText = new Set(["/v1/embeddings", "/v1/moderations"]);
+
+/** Writes the answer of a request: a function of seed, prompt and model alone. */
+export function draftAnswer(request: ModelRequest, seed: number): Draft {
+  const { endpoint, digest, model, prompt, maxTokens } = request;
+  const promptTokens = countTokens(prompt);
+  if (withoutText.has(endpoint)) return { text: "", promptTokens, completionTokens: 0, cut: false };
+  const salt = textSalt(model);
+  const start = Math.floor(chance(digest, seed, salt ^ 0x7465) * sentences.length);
+  const length = 1 + Math.floor(chance(digest, seed, salt ^ 0x7874) * 6);
+  const opening = `digest:${digest}`;
+  let text = opening;
+  for (let n = 0; n < length; n++) text += ` ${sentences[(start + n * 3) % sentences.length]}`;
+  const completionTokens = countTokens(text);
+  if (maxTokens === undefined || completionTokens <= maxTokens) {
+    return { text, promptTokens, completionTokens, cut: false };
+  }
+  // The digest stays whole: it is how checkers tell whose answer this is.
+  const kept = text.slice(0, Math.max(opening.length, maxTokens * 4));
+  return { text: kept, promptTokens, completionTokens: maxTokens, cut: true };
+}
+
+/** Tokens of a text, at four characters a token; at least one. */
+function countTokens(text: string): number {
+  return Math.max(1, Math.ceil(text.length / 4));
+}

@@ -1,0 +1,91 @@
+import type { LimitSettings } from "./settings.ts";
+import { TokenBucket } from "./token-bucket.ts";
+
+/** The limit that a refused call ran into, and when to come back. */
+export interface Refusal {
+  limit: "requests" | "tokens" | "concurrency";
+  retryAfterMs: number;
+}
+
+/** The limits of the upstream: two token buckets and the calls let in. Time is an argument. */
+export class Limits {
+  #concurrency: number | undefined;
+  #requests: TokenBucket | undefined;
+  #tokens: TokenBucket | undefined;
+  #letIn = 0;
+
+  constructor(settings: LimitSettings, nowMs: number) {
+    this.configure(settings, nowMs);
+  }
+
+  /** New limits, with full buckets. The calls already let in stay counted. */
+  configure(settings: LimitSettings, nowMs: number): void {
+    const { rpm, burst, tpm, tokenBurst, concurrency } = settings;
+    this.#concurrency = concurrency;
+    this.#requests = rpm ? new TokenBucket(rpm, Math.max(1, burst ?? rpm), nowMs) : undefined;
+    this.#tokens = tpm ? new TokenBucket(tpm, Math.max(1, tokenBurst ?? tpm), nowMs) : undefined;
+  }
+
+  /**
+   * Lets a call of `tokens` tokens in, or says why not. A refused call takes nothing from any
+   * bucket. `freeInMs` is when a place is likely to be free, told to a call over `concurrency`.
+   */
+  admit(tokens: number, freeInMs: number, nowMs: number): Refusal | undefined {
+    if (this.#concurrency !== undefined && this.#letIn >= this.#concurrency) {
+      return { limit: "concurrency", retryAfterMs: Math.max(1, freeInMs) };
+    }
+    const requestsMs = this.#requests?.waitMs(1, nowMs) ?? 0;
+    const tokensMs = this.#tokens?.waitMs(tokens, nowMs) ?? 0;
+    if (requestsMs > 0 || tokensMs > 0) {
+      return requestsMs >= tokensMs
+        ? { limit: "requests", retryAfterMs: requestsMs }
+        : { limit: "tokens", retryAfterMs: tokensMs };
+    }
+    this.#requests?.take(1, nowMs);
+    this.#tokens?.take(tokens, nowMs);
+    this.#letIn += 1;
+    return undefined;
+  }
+
+  /** A call that was let in has ended. */
+  release(): void {
+    this.#letIn -= 1;
+  }
+
+  /** Writes the `x-ratelimit-*` headers of the limits there are. */
+  addHeaders(headers: Record<string, string | number>, nowMs: number): void {
+    if (this.#requests) addBucketHeaders(headers, "requests", this.#requests, nowMs);
+    if (this.#tokens) addBucketHeaders(headers, "tokens", this.#tokens, nowMs);
+  }
+}
+
+function addBucketHeaders(
+  headers: Record<string, string | number>,
+  what: "requests" | "tokens",
+  bucket: TokenBucket,
+  nowMs: number,
+): void {
+  headers[`x-ratelimit-limit-${what}`] = bucket.perMinute;
+  headers[`x-ratelimit-remaining-${what}`] = Math.floor(bucket.level(nowMs));
+  headers[`x-ratelimit-reset-${what}`] = goDuration(bucket.resetMs(nowMs));
+}
+
+/** Milliseconds as Go writes them: `12ms`, `1.5s`, `6m0s`, `1h0m0s`. */
+export function goDuration(ms: number): string {
+  const whole = Math.ceil(ms);
+  if (whole === 0) return "0s";
+  if (whole < 1000) return `${whole}ms`;
+  if (whole < 60_000) return `${whole / 1000}s`;
+  const minutes = Math.floor(whole / 60_000);
+  const seconds = (whole % 60_000) / 1000;
+  if (minutes < 60) return `${minutes}m${seconds}s`;
+  return `${Math.floor(minutes / 60)}h${minutes % 60}m${seconds}s`;
+}
+
+/** `retry-after-ms`, and `retry-after` in whole seconds, rounded up so that it is never early. */
+export function retryHeaders(retryAfterMs: number): Record<string, string> {
+  return {
+    "retry-after-ms": String(Math.ceil(retryAfterMs)),
+    "retry-after": String(Math.ceil(retryAfterMs / 1000)),
+  };
+}

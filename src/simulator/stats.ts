@@ -1,0 +1,114 @@
+/** What the simulator has seen since its start or the last reset. Times are Unix milliseconds. */
+export interface Stats {
+  /** POSTs to the endpoints that take calls, refused and invalid ones too. */
+  calls: number;
+  /**
+   * How the calls ended, one entry a call: the status sent to its last byte, or
+   * - `reset`, `hang`, `hang_body`, `truncated`, `not_json`: that fault hit it;
+   * - `aborted`: the client went away first.
+   */
+  byStatus: Record<string, number>;
+  /** Calls that have arrived and neither ended nor lost their client. */
+  inFlight: number;
+  mostInFlight: number;
+  /** Calls answered 2xx, in JSON, to the last byte. */
+  answered: number;
+  /** Different prompts seen. */
+  distinctPrompts: number;
+  /** Different prompts answered; `answered - answeredPrompts` is what was paid for twice. */
+  answeredPrompts: number;
+  /** Calls whose prompt had been answered already when they arrived. */
+  duplicates: number;
+  /** Prompts called more than once, for whatever reason. */
+  repeatedPrompts: number;
+  firstCallAt: number | null;
+  lastAnswerAt: number | null;
+  /** Calls by the value of their Authorization header; `(none)` where there was none. */
+  authorizations: Record<string, number>;
+}
+
+/** What is remembered of one prompt. */
+export interface PromptRecord {
+  calls: number;
+  /** Calls that the limits let through. */
+  attempts: number;
+  answers: number;
+}
+
+/** Counts calls. A call reports to the tally it arrived under, so a reset forgets the old ones. */
+export class Tally {
+  readonly #prompts = new Map<string, PromptRecord>();
+  readonly #byStatus = new Map<string, number>();
+  readonly #authorizations = new Map<string, number>();
+  readonly #latenciesMs: number[] = [];
+  #calls = 0;
+  #inFlight = 0;
+  #mostInFlight = 0;
+  #answeredPrompts = 0;
+  #duplicates = 0;
+  #repeatedPrompts = 0;
+  #firstCallAt: number | null = null;
+  #lastAnswerAt: number | null = null;
+
+  arrive(authorization: string | undefined): void {
+    this.#firstCallAt ??= Date.now();
+    this.#calls += 1;
+    this.#inFlight += 1;
+    if (this.#inFlight > this.#mostInFlight) this.#mostInFlight = this.#inFlight;
+    increment(this.#authorizations, authorization ?? "(none)");
+  }
+
+  /** Counts a call of a prompt, and gives the prompt's record. */
+  prompt(digest: string): PromptRecord {
+    let record = this.#prompts.get(digest);
+    if (record === undefined) {
+      record = { calls: 0, attempts: 0, answers: 0 };
+      this.#prompts.set(digest, record);
+    }
+    record.calls += 1;
+    if (record.calls === 2) this.#repeatedPrompts += 1;
+    if (record.answers > 0) this.#duplicates += 1;
+    return record;
+  }
+
+  count(status: string): void {
+    increment(this.#byStatus, status);
+  }
+
+  answer(record: PromptRecord, latencyMs: number): void {
+    record.answers += 1;
+    if (record.answers === 1) this.#answeredPrompts += 1;
+    this.#latenciesMs.push(latencyMs);
+    this.#lastAnswerAt = Date.now();
+  }
+
+  leave(): void {
+    this.#inFlight -= 1;
+  }
+
+  /** The latencies of the answered calls, in milliseconds, in the order they were answered. */
+  latenciesMs(): number[] {
+    return [...this.#latenciesMs];
+  }
+
+  stats(): Stats {
+    return {
+      calls: this.#calls,
+      byStatus: Object.fromEntries(this.#byStatus),
+      inFlight: this.#inFlight,
+      mostInFlight: this.#mostInFlight,
+      answered: this.#latenciesMs.length,
+      distinctPrompts: this.#prompts.size,
+      answeredPrompts: this.#answeredPrompts,
+      duplicates: this.#duplicates,
+      repeatedPrompts: this.#repeatedPrompts,
+      firstCallAt: this.#firstCallAt,
+      lastAnswerAt: this.#lastAnswerAt,
+      authorizations: Object.fromEntries(this.#authorizations),
+    };
+  }
+}
+
+function increment(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
