@@ -1,0 +1,25 @@
+/**
+ * A body as text, or undefined when it has more than `maxBytes` bytes; it is read no further then.
+ *
+ * @throws when the body breaks off or its signal fires.
+ */
+export async function readCapped(
+  source: { body: ReadableStream<Uint8Array> | null },
+  maxBytes: number,
+): Promise<string | undefined> {
+  if (source.body === null) return "";
+  const reader = source.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    bytes += value.byteLength;
+    if (bytes > maxBytes) {
+      await reader.cancel();
+      return undefined;
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}

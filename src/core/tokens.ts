@@ -1,0 +1,97 @@
+/** Any JSON value, read without knowing its shape: a missing property of anything is undefined. */
+type Loose = { readonly [key: string]: Loose } | null | undefined;
+
+/** Where calls of the OpenAI and Anthropic endpoints keep what the model reads. */
+const INPUT_FIELDS = ["messages", "input", "prompt", "instructions", "system", "tools"];
+const OUTPUT_FIELDS = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+const WITHOUT_OUTPUT = /\/(?:embeddings|moderations)$/;
+
+/** "1 token ~= 4 chars in English": OpenAI Help, "What are tokens and how to count them?". */
+const LATIN_CHARACTERS_PER_TOKEN = 4;
+/** Past Latin Extended-B; CJK, Cyrillic, Arabic, emoji and the rest have longer encodings. */
+const FIRST_NON_LATIN = 0x250;
+
+/** Strings under these keys are addresses or base64, whose length says nothing of their tokens. */
+const MEDIA_KEYS = new Set(["url", "image_url", "file_url", "data", "file_data"]);
+/** A 1024 × 1024 image in high detail, by OpenAI's vision guide: 4 tiles × 170 + 85. */
+const MEDIA_TOKENS = 765;
+
+const SAMPLE_WINDOWS = 16;
+const SAMPLE_WINDOW_LENGTH = 256;
+
+/**
+ * Tokens to reserve for one call, an integer ≥ 1: the input by its length, and all the output that
+ * the body allows, for each of its `n` answers. A rule of thumb and no tokenizer, since every model
+ * has its own: about 4 characters of Latin text a token, about 1 of any other script (BPE
+ * vocabularies are trained mostly on English, so a CJK character is 0.7 to 1.5 tokens). Reserved
+ * tokens are settled by the usage that comes back, so a wrong estimate lasts one call.
+ *
+ * Field names count as text: they stand for the few tokens of framing that each message costs.
+ * An image, sound or file is a flat 765 tokens, whatever its size. A body without an output
+ * allowance reserves no output. Any value is accepted; what is unreadable counts as nothing.
+ */
+export function estimateTokens(endpoint: string, body: unknown): number {
+  const tokens = inputTokens(body) + outputTokens(endpoint, body);
+  return Math.max(1, Math.min(Math.ceil(tokens), Number.MAX_SAFE_INTEGER));
+}
+
+function inputTokens(body: unknown): number {
+  const call = body as Loose;
+  let latin = 0;
+  let tokens = 0;
+  const countText = (text: string) => {
+    const nonLatin = countNonLatin(text);
+    latin += text.length - nonLatin;
+    tokens += nonLatin;
+  };
+  // A stack of our own, because a parsed body can be nested deeper than calls can.
+  const rest: unknown[] = INPUT_FIELDS.map((field) => call?.[field]);
+  while (rest.length > 0) {
+    const value = rest.pop();
+    if (typeof value === "string") countText(value);
+    else if (typeof value === "number") tokens += 1;
+    else if (Array.isArray(value)) for (const element of value) rest.push(element);
+    else if (typeof value === "object" && value !== null) {
+      for (const [key, member] of Object.entries(value)) {
+        countText(key);
+        if (typeof member === "string" && MEDIA_KEYS.has(key)) tokens += MEDIA_TOKENS;
+        else rest.push(member);
+      }
+    }
+  }
+  return tokens + latin / LATIN_CHARACTERS_PER_TOKEN;
+}
+
+function outputTokens(endpoint: string, body: unknown): number {
+  if (WITHOUT_OUTPUT.test(endpoint)) return 0;
+  const call = body as Loose;
+  const allowance = OUTPUT_FIELDS.map((field) => amount(call?.[field])).find(
+    (tokens) => tokens !== undefined,
+  );
+  return (allowance ?? 0) * Math.max(1, amount(call?.n) ?? 1);
+}
+
+function amount(value: unknown): number | undefined {
+  return typeof value === "number" && value >= 0 ? value : undefined;
+}
+
+/** UTF-16 units outside the Latin blocks; of a long text, 16 windows speak for the whole. */
+function countNonLatin(text: string): number {
+  const sampled = SAMPLE_WINDOWS * SAMPLE_WINDOW_LENGTH;
+  if (text.length <= sampled) return countNonLatinIn(text, 0, text.length);
+  const stride = (text.length - SAMPLE_WINDOW_LENGTH) / (SAMPLE_WINDOWS - 1);
+  let found = 0;
+  for (let window = 0; window < SAMPLE_WINDOWS; window += 1) {
+    const start = Math.floor(window * stride);
+    found += countNonLatinIn(text, start, start + SAMPLE_WINDOW_LENGTH);
+  }
+  return Math.round((found / sampled) * text.length);
+}
+
+function countNonLatinIn(text: string, start: number, end: number): number {
+  let found = 0;
+  for (let at = start; at < end; at += 1) {
+    if (text.charCodeAt(at) >= FIRST_NON_LATIN) found += 1;
+  }
+  return found;
+}

@@ -1,0 +1,123 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { estimateTokens } from "../../src/core/tokens.ts";
+
+const CHAT = "/v1/chat/completions";
+
+function chat(content: unknown, rest: object = {}): number {
+  return estimateTokens(CHAT, { model: "m", messages: [{ role: "user", content }], ...rest });
+}
+
+describe("input", () => {
+  test("is about 4 Latin characters a token", () => {
+    const text = "The quick brown fox jumps over the lazy dog. ".repeat(100);
+    expect(chat(text)).toBeGreaterThan(text.length / 4);
+    expect(chat(text)).toBeLessThan(text.length / 4 + 10);
+  });
+
+  test("is about 1 token a character of CJK", () => {
+    expect(chat("漢字かな".repeat(1000))).toBeGreaterThanOrEqual(4000);
+    expect(chat("漢字かな".repeat(1000))).toBeLessThan(4010);
+  });
+
+  test("is read from every endpoint's field", () => {
+    const text = "word ".repeat(80);
+    for (const [endpoint, body] of [
+      ["/v1/responses", { input: text }],
+      ["/v1/responses", { instructions: text, input: "" }],
+      ["/v1/responses", { input: [{ role: "user", content: [{ type: "input_text", text }] }] }],
+      [CHAT, { messages: [{ role: "user", content: [{ type: "text", text }] }] }],
+      ["/v1/completions", { prompt: text }],
+      ["/v1/completions", { prompt: [text.slice(0, 200), text.slice(200)] }],
+      ["/v1/embeddings", { input: [text] }],
+      ["/v1/moderations", { input: text }],
+      ["/v1/messages", { system: text, messages: [] }],
+    ] as const) {
+      expect(estimateTokens(endpoint, body)).toBeGreaterThanOrEqual(100);
+      expect(estimateTokens(endpoint, body)).toBeLessThan(115);
+    }
+  });
+
+  test("in token ids is one token each", () => {
+    expect(estimateTokens("/v1/embeddings", { input: [1, 2, 3] })).toBe(3);
+    expect(
+      estimateTokens("/v1/embeddings", {
+        input: [
+          [1, 2],
+          [3, 4],
+        ],
+      }),
+    ).toBe(4);
+  });
+
+  test("in images does not depend on the length of their base64", () => {
+    const url = `data:image/png;base64,${"A".repeat(1_000_000)}`;
+    expect(chat([{ type: "image_url", image_url: { url } }])).toBeLessThan(1000);
+  });
+
+  test("of other fields is not counted", () => {
+    expect(estimateTokens(CHAT, { metadata: { a: "x".repeat(1000) }, messages: [] })).toBe(1);
+  });
+});
+
+describe("output", () => {
+  test("is max_completion_tokens, then max_tokens, then max_output_tokens", () => {
+    const all = { max_completion_tokens: 1000, max_tokens: 2000, max_output_tokens: 4000 };
+    const { max_completion_tokens: _, ...two } = all;
+    const input = chat("hi");
+    expect(chat("hi", all) - input).toBe(1000);
+    expect(chat("hi", { ...all, max_completion_tokens: null }) - input).toBe(2000);
+    expect(chat("hi", two) - input).toBe(2000);
+    expect(chat("hi", { max_output_tokens: 4000 }) - input).toBe(4000);
+  });
+
+  test("is reserved for each of n answers", () => {
+    expect(chat("hi", { max_tokens: 100, n: 3 }) - chat("hi")).toBe(300);
+  });
+
+  test("does not exist for embeddings and moderations", () => {
+    const body = { input: "four", max_tokens: 1000 };
+    expect(estimateTokens("/v1/embeddings", body)).toBe(1);
+    expect(estimateTokens("/v1/moderations", body)).toBe(1);
+  });
+
+  test("ignores allowances that are no amounts", () => {
+    expect(chat("hi", { max_tokens: "500", n: -2 })).toBe(chat("hi"));
+    expect(chat("hi", { max_tokens: -500, n: Number.NaN })).toBe(chat("hi"));
+  });
+});
+
+describe("any value", () => {
+  test("gives an integer of at least 1", () => {
+    const bodies = fc.oneof(
+      fc.anything(),
+      fc.record({ messages: fc.anything(), max_tokens: fc.anything(), n: fc.anything() }),
+    );
+    fc.assert(
+      fc.property(fc.string(), bodies, (endpoint, body) => {
+        const tokens = estimateTokens(endpoint, body);
+        expect(Number.isSafeInteger(tokens) && tokens >= 1).toBe(true);
+      }),
+    );
+  });
+
+  test("may be nested deep", () => {
+    const deep = JSON.parse(`{"input":${"[".repeat(100_000)}${"]".repeat(100_000)}}`);
+    expect(estimateTokens("/v1/responses", deep)).toBe(1);
+  });
+});
+
+describe("long text", () => {
+  test("that changes its script half way is counted within a tenth", () => {
+    const text = "a".repeat(400_000) + "漢".repeat(100_000);
+    expect(chat(text)).toBeGreaterThan(200_000 * 0.9);
+    expect(chat(text)).toBeLessThan(200_000 * 1.1);
+  });
+
+  test("costs little: a thousand texts of a million characters in a second", () => {
+    const text = "a".repeat(1_000_000);
+    const start = performance.now();
+    for (let call = 0; call < 1000; call += 1) chat(text);
+    expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
