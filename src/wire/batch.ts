@@ -1,0 +1,173 @@
+import { z } from "zod";
+
+/** Batches as clients see them: OpenAI's object, with what is Muster's own in `muster`. */
+
+/** Endpoints a batch may call: the union of the official SDK's `BatchCreateParams`. */
+export const ENDPOINTS = [
+  "/v1/responses",
+  "/v1/chat/completions",
+  "/v1/embeddings",
+  "/v1/completions",
+  "/v1/moderations",
+  "/v1/images/generations",
+  "/v1/images/edits",
+  "/v1/videos",
+] as const;
+export const endpoint = z.enum(ENDPOINTS, { error: `one of ${ENDPOINTS.join(", ")}` });
+export type Endpoint = z.infer<typeof endpoint>;
+
+export const batchStatus = z.enum([
+  "validating",
+  "failed",
+  "in_progress",
+  "finalizing",
+  "completed",
+  "expired",
+  "cancelling",
+  "cancelled",
+]);
+export type BatchStatus = z.infer<typeof batchStatus>;
+
+export const metadata = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs");
+
+const WINDOW_TAKES = "a length of time such as 24h: a whole number of m, h or d, from 1m to 30d";
+const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A completion window in milliseconds, or undefined when it is not one. */
+export function windowMs(window: string): number | undefined {
+  const [, count, unit] = /^([1-9][0-9]{0,4})([mhd])$/.exec(window) ?? [];
+  const ms = Number(count) * (UNIT_MS[unit ?? ""] ?? Number.NaN);
+  return ms >= 60_000 && ms <= 30 * 86_400_000 ? ms : undefined;
+}
+
+export const completionWindow = z
+  .string()
+  .refine((window) => windowMs(window) !== undefined, WINDOW_TAKES);
+
+export const webhook = z.strictObject({
+  url: z.string().max(2048),
+  secret: z.string().optional(),
+});
+
+const options = {
+  metadata: metadata.nullish(),
+  completion_window: completionWindow.default("24h"),
+  max_concurrency: z.number().int().min(1).max(10_000).optional(),
+  webhook: webhook.optional(),
+};
+
+/** One batch from an uploaded file: what the official SDK sends. */
+export const fromFile = z
+  .object({ input_file_id: z.string(), endpoint, ...options })
+  .meta({ id: "CreateBatchFromFile" });
+
+/** One batch from prompts: each becomes a chat completion with these settings. */
+export const fromPrompts = z
+  .looseObject({
+    prompts: z.array(z.string()).min(1),
+    model: z.string().min(1),
+    ...options,
+  })
+  .meta({
+    id: "CreateBatchFromPrompts",
+    description:
+      "Any other member (max_tokens, temperature, …) goes into each request's body as it is.",
+  });
+
+/** One batch from request bodies. */
+export const fromRequests = z
+  .object({
+    endpoint,
+    requests: z
+      .array(
+        z.object({
+          custom_id: z.string().min(1).max(512).optional(),
+          body: z.record(z.string(), z.unknown()),
+        }),
+      )
+      .min(1),
+    ...options,
+  })
+  .meta({ id: "CreateBatchFromRequests" });
+
+const at = z.number().int().nullable();
+
+/** Where a batch's tasks are. Their sum is `total`, always. */
+export const taskCounts = z.object({
+  pending: z.number().int(),
+  running: z.number().int(),
+  succeeded: z.number().int(),
+  failed: z.number().int(),
+  cancelled: z.number().int(),
+  expired: z.number().int(),
+});
+export type TaskCounts = z.infer<typeof taskCounts>;
+
+export const batchError = z.object({
+  code: z.string(),
+  message: z.string(),
+  param: z.string().nullable(),
+  line: z.number().int().nullable(),
+});
+export type BatchError = z.infer<typeof batchError>;
+
+export const batchObject = z
+  .object({
+    id: z.string(),
+    object: z.literal("batch"),
+    endpoint,
+    model: z.string().nullable(),
+    errors: z.object({ object: z.literal("list"), data: z.array(batchError) }).nullable(),
+    input_file_id: z.string().nullable(),
+    completion_window: z.string(),
+    status: batchStatus,
+    output_file_id: z.string().nullable(),
+    error_file_id: z.string().nullable(),
+    created_at: z.number().int(),
+    in_progress_at: at,
+    expires_at: at,
+    finalizing_at: at,
+    completed_at: at,
+    failed_at: at,
+    expired_at: at,
+    cancelling_at: at,
+    cancelled_at: at,
+    request_counts: z.object({
+      total: z.number().int(),
+      completed: z.number().int(),
+      failed: z.number().int(),
+    }),
+    usage: z.object({
+      input_tokens: z.number().int(),
+      input_tokens_details: z.object({ cached_tokens: z.number().int() }),
+      output_tokens: z.number().int(),
+      output_tokens_details: z.object({ reasoning_tokens: z.number().int() }),
+      total_tokens: z.number().int(),
+    }),
+    metadata: z.record(z.string(), z.string()).nullable(),
+    muster: z.object({
+      counts: taskCounts,
+      upstream: z.string(),
+      max_concurrency: z.number().int().nullable(),
+      webhook: z
+        .object({
+          url: z.string(),
+          secret: z.string().optional().meta({ description: "Only in the answer that made it." }),
+        })
+        .nullable(),
+    }),
+  })
+  .meta({ id: "Batch" });
+export type BatchObject = z.infer<typeof batchObject>;
+
+export const batchList = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(batchObject),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  })
+  .meta({ id: "BatchList" });

@@ -1,0 +1,53 @@
+import { v7 } from "uuid";
+import { z } from "zod";
+
+/**
+ * Ids. A batch's id sorts by its time of creation (UUIDv7). The ids of its files and output lines
+ * are made from it, so that making them twice gives the same ones.
+ */
+
+const hex = () => v7().replaceAll("-", "");
+
+export const batchId = z.string().regex(/^batch_[0-9a-f]{32}$/);
+export const fileId = z.string().regex(/^file-[0-9a-f]{32}(-output|-error)?$/);
+
+/** A new batch's id. */
+export function newBatchId(): string {
+  return `batch_${hex()}`;
+}
+
+/** A new uploaded file's id. */
+export function newFileId(): string {
+  return `file-${hex()}`;
+}
+
+/** A new consumer conversation's name. */
+export function newHolderId(): string {
+  return hex();
+}
+
+/** The id of the request that an answer belongs to, for `x-request-id`. */
+export function newRequestId(): string {
+  return `req_${hex()}`;
+}
+
+/** The ids of a batch's output and error file. */
+export function outputFileIds(batch: string): { output: string; error: string } {
+  const stem = batch.slice("batch_".length);
+  return { output: `file-${stem}-output`, error: `file-${stem}-error` };
+}
+
+/** What the ids of all output lines of a batch begin with; the task's number follows. */
+export function outputLineStem(batch: string): string {
+  return `batch_req_${batch.slice("batch_".length)}_`;
+}
+
+/** The id of the output line of one task. */
+export function outputLineId(batch: string, seq: number): string {
+  return `${outputLineStem(batch)}${seq}`;
+}
+
+/** The id of a batch's event of a type, also the `webhook-id` of its deliveries: it has no dot. */
+export function eventId(batch: string, type: string): string {
+  return `evt_${batch.slice("batch_".length)}_${type.replaceAll(".", "_")}`;
+}
