@@ -1,0 +1,38 @@
+import type { SQLSchemaMigration } from "durable-utils/sql-migrations";
+
+/**
+ * The tables of a Limiter. One writer: its store.
+ * - `quota`: one row, the buckets and the cooldown.
+ * - `hold`: one row for each batch that has or wants calls.
+ */
+export const migrations: SQLSchemaMigration[] = [
+  {
+    idMonotonicInc: 1,
+    description: "quota and holds",
+    sql: `
+      CREATE TABLE IF NOT EXISTS quota (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        requests_tat REAL NOT NULL,
+        tokens_tat REAL NOT NULL,
+        cooldown_until REAL NOT NULL,
+        throttles INTEGER NOT NULL
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS hold (
+        batch TEXT PRIMARY KEY,
+        held INTEGER NOT NULL,
+        unmet INTEGER NOT NULL,
+        seen_at REAL NOT NULL
+      ) STRICT, WITHOUT ROWID;`,
+  },
+];
+
+/** Times are milliseconds since the epoch. */
+export type QuotaRow = {
+  requests_tat: number;
+  tokens_tat: number;
+  cooldown_until: number;
+  throttles: number;
+};
+
+/** `batch` is `project/batch_id`. */
+export type HoldRow = { batch: string; held: number; unmet: number; seen_at: number };

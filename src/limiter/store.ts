@@ -1,0 +1,69 @@
+import { freshQuota, HOLD_TTL_MS, type Hold, type Quota } from "../core/admission.ts";
+import type { HoldRow, QuotaRow } from "./schema.ts";
+
+/** A quota and its holds, in memory for reading and in SQLite so that eviction forgets nothing. */
+export class LimiterStore {
+  readonly #sql: SqlStorage;
+  readonly #holds = new Map<string, Hold>();
+  #quota: Quota;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    const row = sql.exec<QuotaRow>("SELECT * FROM quota").toArray()[0];
+    this.#quota = row
+      ? {
+          requests: { tatMs: row.requests_tat },
+          tokens: { tatMs: row.tokens_tat },
+          cooldownUntilMs: row.cooldown_until,
+          throttles: row.throttles,
+        }
+      : freshQuota();
+    for (const hold of sql.exec<HoldRow>("SELECT * FROM hold")) {
+      this.#holds.set(hold.batch, { held: hold.held, unmet: hold.unmet, seenAtMs: hold.seen_at });
+    }
+  }
+
+  get quota(): Quota {
+    return this.#quota;
+  }
+
+  get holds(): ReadonlyMap<string, Hold> {
+    return this.#holds;
+  }
+
+  /** Replaces the quota's state. */
+  setQuota(quota: Quota): void {
+    this.#quota = quota;
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO quota (id, requests_tat, tokens_tat, cooldown_until, throttles)
+       VALUES (1, ?, ?, ?, ?)`,
+      quota.requests.tatMs,
+      quota.tokens.tatMs,
+      quota.cooldownUntilMs,
+      quota.throttles,
+    );
+  }
+
+  /** Replaces one batch's hold; one that neither has nor wants calls goes. */
+  setHold(batch: string, hold: Hold): void {
+    if (hold.held === 0 && hold.unmet === 0) {
+      if (this.#holds.delete(batch)) this.#sql.exec("DELETE FROM hold WHERE batch = ?", batch);
+      return;
+    }
+    this.#holds.set(batch, hold);
+    this.#sql.exec(
+      "INSERT OR REPLACE INTO hold (batch, held, unmet, seen_at) VALUES (?, ?, ?, ?)",
+      batch,
+      hold.held,
+      hold.unmet,
+      hold.seenAtMs,
+    );
+  }
+
+  /** Forgets holds of batches that have been silent too long to be there. */
+  dropStale(nowMs: number): void {
+    for (const [batch, hold] of this.#holds) {
+      if (nowMs - hold.seenAtMs > HOLD_TTL_MS) this.setHold(batch, { ...hold, held: 0, unmet: 0 });
+    }
+  }
+}
