@@ -1,0 +1,95 @@
+import { DurableObject } from "cloudflare:workers";
+import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
+import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
+import { type FileRow, migrations } from "./schema.ts";
+import { type FileQuery, type Page, ProjectStore } from "./store.ts";
+
+/** An output or error file of a batch, as the batch reports it at its end. */
+export interface OutputFile {
+  id: string;
+  bytes: number;
+  kind: "output" | "error";
+}
+
+/** One project: the index of its batches and files. */
+export class Project extends DurableObject<Env> {
+  #store: ProjectStore | undefined;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.blockConcurrencyWhile(async () => {
+      await new SQLSchemaMigrations({ doStorage: ctx.storage, migrations }).runAll();
+      this.#store = new ProjectStore(ctx.storage.sql);
+    });
+  }
+
+  /** Puts a batch into the index, before it is opened: a batch that runs is always listed. */
+  addBatch(batchId: string): void {
+    this.#opened().addBatch(batchId, Date.now());
+  }
+
+  /** Takes a batch out again that could not be opened. */
+  removeBatch(batchId: string): void {
+    this.#opened().removeBatch(batchId);
+  }
+
+  /** Batch ids, the newest first. */
+  listBatches(after: string | undefined, limit: number): Result<Page<string>> {
+    const store = this.#opened();
+    if (after !== undefined && !store.hasBatch(after)) {
+      return refuse("invalid_request", `No batch with id '${after}'.`, "after");
+    }
+    return ok(store.batches(after, limit));
+  }
+
+  /** Puts an uploaded file into the index. */
+  addFile(row: FileRow): void {
+    this.#opened().addFile(row);
+  }
+
+  /** Puts the files of a batch that ended into the index. Repeatable. */
+  addOutputFiles(batchId: string, files: OutputFile[], nowMs: number): void {
+    for (const { id, bytes, kind } of files) {
+      this.#opened().addFile({
+        id,
+        purpose: "batch_output",
+        filename: `${batchId}_${kind}.jsonl`,
+        bytes,
+        created_at: nowMs,
+        expires_at: null,
+        r2_key: null,
+        batch_id: batchId,
+        kind,
+      });
+    }
+  }
+
+  /** A file's row. */
+  getFile(id: string): Result<FileRow> {
+    const row = this.#opened().file(id, Date.now());
+    return row === undefined ? noSuch("file", id) : ok(row);
+  }
+
+  /** Files by time of creation. */
+  listFiles(query: FileQuery): Result<Page<FileRow>> {
+    const store = this.#opened();
+    if (query.after !== undefined && store.file(query.after, Date.now()) === undefined) {
+      return refuse("invalid_request", `No file with id '${query.after}'.`, "after");
+    }
+    return ok(store.files(query, Date.now()));
+  }
+
+  /** Takes a file out of the index, and says where its bytes are, if they are in R2. */
+  removeFile(id: string): Result<FileRow> {
+    const store = this.#opened();
+    const row = store.file(id, Date.now());
+    if (row === undefined) return noSuch("file", id);
+    store.removeFile(id);
+    return ok(row);
+  }
+
+  #opened(): ProjectStore {
+    if (this.#store === undefined) throw new Error("the Project's constructor has not finished");
+    return this.#store;
+  }
+}

@@ -1,0 +1,109 @@
+import type { FilePurpose } from "../wire/file.ts";
+import type { FileRow } from "./schema.ts";
+
+/** A page of a list, and whether there is more behind it. */
+export interface Page<T> {
+  data: T[];
+  hasMore: boolean;
+}
+
+export interface FileQuery {
+  after: string | undefined;
+  limit: number;
+  order: "asc" | "desc";
+  purpose: FilePurpose | undefined;
+}
+
+/** The index of a project's batches and files. */
+export class ProjectStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /** Adds a batch. Its id sorts by its time of creation. */
+  addBatch(batchId: string, nowMs: number): void {
+    this.#sql.exec(
+      "INSERT OR IGNORE INTO batch (batch_id, created_at) VALUES (?, ?)",
+      batchId,
+      nowMs,
+    );
+  }
+
+  /** Takes a batch out that could not be opened. */
+  removeBatch(batchId: string): void {
+    this.#sql.exec("DELETE FROM batch WHERE batch_id = ?", batchId);
+  }
+
+  /** Whether a batch is in the index. */
+  hasBatch(batchId: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM batch WHERE batch_id = ?", batchId).toArray().length > 0;
+  }
+
+  /** Batch ids, the newest first, those created before the one named by `after`. */
+  batches(after: string | undefined, limit: number): Page<string> {
+    const rows = this.#sql
+      .exec<{ batch_id: string }>(
+        "SELECT batch_id FROM batch WHERE batch_id < ? ORDER BY batch_id DESC LIMIT ?",
+        after ?? "batch_~",
+        limit + 1,
+      )
+      .toArray();
+    return { data: rows.slice(0, limit).map((row) => row.batch_id), hasMore: rows.length > limit };
+  }
+
+  /** Adds a file. The same id twice is one file, the first. */
+  addFile(row: FileRow): void {
+    this.#sql.exec(
+      `INSERT OR IGNORE INTO file (id, purpose, filename, bytes, created_at, expires_at, r2_key,
+         batch_id, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.id,
+      row.purpose,
+      row.filename,
+      row.bytes,
+      row.created_at,
+      row.expires_at,
+      row.r2_key,
+      row.batch_id,
+      row.kind,
+    );
+  }
+
+  /** A file that has not expired. */
+  file(id: string, nowMs: number): FileRow | undefined {
+    return this.#sql
+      .exec<FileRow>(
+        "SELECT * FROM file WHERE id = ? AND (expires_at IS NULL OR expires_at > ?)",
+        id,
+        nowMs,
+      )
+      .toArray()[0];
+  }
+
+  /** Takes a file out. */
+  removeFile(id: string): void {
+    this.#sql.exec("DELETE FROM file WHERE id = ?", id);
+  }
+
+  /** Files that have not expired, by time of creation. */
+  files(query: FileQuery, nowMs: number): Page<FileRow> {
+    const [beyond, order] = query.order === "asc" ? [">", "ASC"] : ["<", "DESC"];
+    const cursor = query.after === undefined ? undefined : this.file(query.after, nowMs);
+    const rows = this.#sql
+      .exec<FileRow>(
+        `SELECT * FROM file
+         WHERE (expires_at IS NULL OR expires_at > ?1)
+           AND (?2 IS NULL OR purpose = ?2)
+           AND (?3 IS NULL OR (created_at, id) ${beyond} (?3, ?4))
+         ORDER BY created_at ${order}, id ${order} LIMIT ?5`,
+        nowMs,
+        query.purpose ?? null,
+        cursor?.created_at ?? null,
+        cursor?.id ?? "",
+        query.limit + 1,
+      )
+      .toArray();
+    return { data: rows.slice(0, query.limit), hasMore: rows.length > query.limit };
+  }
+}
