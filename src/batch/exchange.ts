@@ -1,0 +1,59 @@
+import type { Unanswered, Verdict } from "../core/outcome.ts";
+import type { Usage } from "../core/usage.ts";
+import type { Endpoint } from "../wire/batch.ts";
+import type { BatchRef } from "../wire/messages.ts";
+
+/** The one sentence that a consumer and a Batch speak: this is done, what is next? */
+
+/** What came of one attempt. */
+export interface Report {
+  seq: number;
+  attempt: number;
+  verdict: Verdict;
+  usage?: Usage | undefined;
+  result:
+    | {
+        kind: "answered";
+        status: number;
+        /** The upstream's `x-request-id`, or "". */
+        requestId: string;
+        /** JSON text on one line, as the upstream wrote it. */
+        body: string;
+      }
+    | { kind: "unanswered"; code: Unanswered; message: string };
+}
+
+export interface ExchangeRequest {
+  /** Names the conversation; claims are held in its name. */
+  holder: string;
+  reports: Report[];
+  /** Lanes that are free. */
+  want: number;
+  /** The conversation takes no more tasks: its time slice or its call budget is over. */
+  leaving: boolean;
+  /**
+   * After an exchange whose answer was lost: the tasks the conversation really has. Others that
+   * were claimed in its name were never heard of and go back.
+   */
+  holding?: number[] | undefined;
+}
+
+/** One call to make. */
+export interface Assignment {
+  seq: number;
+  attempt: number;
+  body: string;
+  /** The permit starts this many milliseconds after the answer. */
+  startInMs: number;
+}
+
+export interface ExchangeReply {
+  endpoint: Endpoint;
+  tasks: Assignment[];
+  /** When to ask again if nothing else happens; null when nothing more will come. */
+  waitMs: number | null;
+  /** The conversation is over for the Batch: it has no task and gets none for now. */
+  end: boolean;
+  /** Another batch of the same upstream that nobody serves. */
+  invite: BatchRef | null;
+}

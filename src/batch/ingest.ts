@@ -1,0 +1,147 @@
+import { JsonlSplitter, type Line } from "../core/jsonl.ts";
+import type { BatchError } from "../wire/batch.ts";
+import { MAX_BODY_BYTES, type NewTask, parseLine } from "../wire/request.ts";
+import type { BatchRow } from "./schema.ts";
+import { addTasks, dropTasks } from "./store/intake.ts";
+import type { Store } from "./store/store.ts";
+
+/**
+ * Reads a batch's input file from R2: in ranges, each committed with its place in the file, so that
+ * a kill costs one range. Nothing is called before the whole file is known to be good.
+ */
+
+/** Read and committed at a time. */
+const RANGE_BYTES = 4 * 1024 * 1024;
+/** A line holds the body and a little around it. */
+const MAX_LINE_BYTES = MAX_BODY_BYTES + 64 * 1024;
+/** Validation errors that are kept; the file is read no further once there are more. */
+const MAX_ERRORS = 100;
+
+/**
+ * Reads the next range.
+ *
+ * @returns whether the batch has left `validating`: begun, or failed with its errors.
+ * @throws when R2 cannot be read; nothing has changed then.
+ */
+export async function ingestRange(
+  store: Store,
+  files: R2Bucket,
+  row: BatchRow,
+  nowMs: () => number,
+): Promise<boolean> {
+  if (row.source_key === null) throw new Error("a batch in validating has no file to read");
+  const head = await files.head(row.source_key);
+  if (head === null) return fail(store, [MISSING], nowMs());
+  const splitter = new JsonlSplitter({
+    maxLineBytes: MAX_LINE_BYTES,
+    offset: row.source_offset,
+    line: row.source_line,
+  });
+  let lines: Line[] = [];
+  let at = row.source_offset;
+  // A line longer than a range takes several; the splitter bounds what it keeps of it.
+  do {
+    const length = Math.min(RANGE_BYTES, head.size - at);
+    if (length > 0) {
+      const part = await files.get(row.source_key, { range: { offset: at, length } });
+      if (part === null) return fail(store, [MISSING], nowMs());
+      lines = lines.concat(splitter.push(new Uint8Array(await part.arrayBuffer())));
+      at += length;
+    }
+    if (at >= head.size) lines = lines.concat(splitter.end());
+  } while (lines.length === 0 && at < head.size);
+  return store.transaction(() => commit(store, row, lines, at >= head.size, nowMs()));
+}
+
+/** Adds the lines' tasks. Guarded by the place read from: a second reader of it changes nothing. */
+function commit(
+  store: Store,
+  read: BatchRow,
+  lines: Line[],
+  last: boolean,
+  nowMs: number,
+): boolean {
+  const row = store.rows.get();
+  if (row?.status !== "validating" || row.source_offset !== read.source_offset) {
+    return row?.status !== "validating";
+  }
+  const errors: BatchError[] = row.errors === null ? [] : (JSON.parse(row.errors) as BatchError[]);
+  const tasks: NewTask[] = [];
+  const numbers: number[] = [];
+  for (const line of lines) {
+    const parsed = parse(line, row);
+    if ("task" in parsed) {
+      tasks.push(parsed.task);
+      numbers.push(line.number);
+    } else {
+      errors.push({ ...parsed.fault, line: line.number });
+    }
+  }
+  for (const index of addTasks(store.sql, tasks)) {
+    errors.push({
+      code: "duplicate_custom_id",
+      message: `An earlier line has the custom_id '${tasks[index]?.customId}'; each takes its own.`,
+      param: "custom_id",
+      line: numbers[index] ?? null,
+    });
+  }
+  if (last && errors.length === 0 && store.progress().total === 0) errors.push(EMPTY);
+  errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
+  if (errors.length > 0 && (last || errors.length >= MAX_ERRORS)) {
+    return fail(store, errors.slice(0, MAX_ERRORS), nowMs);
+  }
+  const model = commonModel(row.model, tasks);
+  if (last) {
+    store.rows.begin(model, nowMs);
+    return true;
+  }
+  if (errors.length > 0) store.rows.setErrors(errors);
+  if (model !== null) store.rows.setModel(model);
+  const end = lines.at(-1);
+  store.rows.setSource(end?.end ?? row.source_offset, end?.number ?? row.source_line);
+  return false;
+}
+
+type Parsed = { task: NewTask } | { fault: Omit<BatchError, "line"> };
+
+function parse(line: Line, row: BatchRow): Parsed {
+  if ("problem" in line) {
+    const message = {
+      too_long: `This line is longer than ${MAX_LINE_BYTES} bytes.`,
+      invalid_utf8: "This line is not valid UTF-8.",
+    }[line.problem];
+    return { fault: { code: line.problem, message, param: null } };
+  }
+  const parsed = parseLine(line.text, row.endpoint);
+  return parsed.ok ? { task: parsed.task } : { fault: parsed.fault };
+}
+
+/** The model all tasks share; "" once two differ; null while there are none. */
+export function commonModel(before: string | null, tasks: readonly NewTask[]): string | null {
+  let model = before;
+  for (const task of tasks) {
+    if (model === null) model = task.model ?? "";
+    else if (model !== (task.model ?? "")) return "";
+  }
+  return model;
+}
+
+function fail(store: Store, errors: BatchError[], nowMs: number): true {
+  dropTasks(store.sql);
+  store.rows.fail(errors, nowMs);
+  return true;
+}
+
+const MISSING: BatchError = {
+  code: "file_not_found",
+  message: "The input file was deleted before it was read.",
+  param: "input_file_id",
+  line: null,
+};
+
+const EMPTY: BatchError = {
+  code: "empty_file",
+  message: "The input file has no request lines.",
+  param: "input_file_id",
+  line: null,
+};

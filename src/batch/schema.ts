@@ -1,0 +1,164 @@
+import type { SQLSchemaMigration } from "durable-utils/sql-migrations";
+import type { TaskState } from "../core/task.ts";
+import type { BatchStatus, Endpoint } from "../wire/batch.ts";
+
+/**
+ * The tables of a Batch, and who writes them. Times are milliseconds since the epoch.
+ * - `batch`: one row, what was asked and how far it is. Written by store/batch-row.ts.
+ * - `progress`: one row, counts and sums. Written with every change of a task, by store/tasks.ts.
+ * - `task`: a row a task, its state. Written by store/tasks.ts; by store/intake.ts when it comes in.
+ * - `input`: a row a task, its request body. Apart from `task`, so that a change of state does not
+ *   rewrite a long body. Written once by store/intake.ts.
+ * - `outcome`: a row a finished task, its output line as it is read. Written once by store/tasks.ts.
+ * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
+ * - `delivery`: a row a webhook to send. Written by store/deliveries.ts.
+ */
+export const migrations: SQLSchemaMigration[] = [
+  {
+    idMonotonicInc: 1,
+    description: "batches, tasks, outcomes, conversations, deliveries",
+    sql: `
+      CREATE TABLE IF NOT EXISTS batch (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        project TEXT NOT NULL,
+        batch_id TEXT NOT NULL,
+        upstream TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        model TEXT,
+        input_file_id TEXT,
+        completion_window TEXT NOT NULL,
+        metadata TEXT,
+        max_concurrency INTEGER,
+        webhook_url TEXT,
+        webhook_secret TEXT,
+        status TEXT NOT NULL,
+        ending TEXT,
+        errors TEXT,
+        source_key TEXT,
+        source_offset INTEGER NOT NULL DEFAULT 0,
+        source_line INTEGER NOT NULL DEFAULT 0,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        in_progress_at INTEGER,
+        finalizing_at INTEGER,
+        completed_at INTEGER,
+        failed_at INTEGER,
+        expired_at INTEGER,
+        cancelling_at INTEGER,
+        cancelled_at INTEGER
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS progress (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        total INTEGER NOT NULL DEFAULT 0,
+        pending INTEGER NOT NULL DEFAULT 0,
+        running INTEGER NOT NULL DEFAULT 0,
+        succeeded INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        cancelled INTEGER NOT NULL DEFAULT 0,
+        expired INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        cached_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        reasoning_tokens INTEGER NOT NULL DEFAULT 0,
+        output_bytes INTEGER NOT NULL DEFAULT 0,
+        error_bytes INTEGER NOT NULL DEFAULT 0
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS task (
+        seq INTEGER PRIMARY KEY,
+        custom_id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL DEFAULT 'pending',
+        attempt INTEGER NOT NULL DEFAULT 0,
+        failures INTEGER NOT NULL DEFAULT 0,
+        not_before INTEGER NOT NULL DEFAULT 0,
+        cost INTEGER NOT NULL,
+        holder TEXT
+      ) STRICT;
+      CREATE INDEX IF NOT EXISTS task_again ON task (not_before, seq)
+        WHERE state = 'pending' AND attempt > 0;
+      CREATE INDEX IF NOT EXISTS task_held ON task (holder) WHERE state = 'running';
+      CREATE TABLE IF NOT EXISTS input (
+        seq INTEGER PRIMARY KEY,
+        body TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS outcome (
+        seq INTEGER PRIMARY KEY,
+        ok INTEGER NOT NULL,
+        retry INTEGER NOT NULL,
+        line TEXT NOT NULL,
+        recorded_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE TABLE IF NOT EXISTS holder (
+        id TEXT PRIMARY KEY,
+        seen_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS delivery (
+        id TEXT PRIMARY KEY,
+        url TEXT NOT NULL,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'due',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_at INTEGER NOT NULL,
+        last_status INTEGER,
+        last_error TEXT
+      ) STRICT;`,
+  },
+];
+
+/** How a batch ends once its open tasks are done. */
+export type Ending = "completed" | "cancelled" | "expired";
+
+export type BatchRow = {
+  project: string;
+  batch_id: string;
+  upstream: string;
+  endpoint: Endpoint;
+  model: string | null;
+  input_file_id: string | null;
+  completion_window: string;
+  /** JSON. */
+  metadata: string | null;
+  max_concurrency: number | null;
+  webhook_url: string | null;
+  webhook_secret: string | null;
+  status: BatchStatus;
+  /** Set when the batch stops handing out tasks; null while it runs. */
+  ending: Ending | null;
+  /** JSON: validation errors. */
+  errors: string | null;
+  /** The R2 key of the input file, and how far it has been read: whole lines only. */
+  source_key: string | null;
+  source_offset: number;
+  source_line: number;
+  created_at: number;
+  expires_at: number;
+  in_progress_at: number | null;
+  finalizing_at: number | null;
+  completed_at: number | null;
+  failed_at: number | null;
+  expired_at: number | null;
+  cancelling_at: number | null;
+  cancelled_at: number | null;
+};
+
+export type ProgressRow = {
+  total: number;
+  input_tokens: number;
+  cached_tokens: number;
+  output_tokens: number;
+  reasoning_tokens: number;
+  /** Bytes of the output and of the error file. */
+  output_bytes: number;
+  error_bytes: number;
+} & Record<TaskState, number>;
+
+export type DeliveryRow = {
+  /** The webhook-id, the same at every attempt. */
+  id: string;
+  url: string;
+  body: string;
+  state: "due" | "delivered" | "failed";
+  attempts: number;
+  next_at: number;
+  last_status: number | null;
+  last_error: string | null;
+};

@@ -1,0 +1,140 @@
+import type { BatchError, BatchStatus } from "../../wire/batch.ts";
+import type { BatchRow, Ending } from "../schema.ts";
+
+/** What is known of a batch when it is opened. */
+export type NewBatch = Pick<
+  BatchRow,
+  | "project"
+  | "batch_id"
+  | "upstream"
+  | "endpoint"
+  | "input_file_id"
+  | "completion_window"
+  | "metadata"
+  | "max_concurrency"
+  | "webhook_url"
+  | "webhook_secret"
+  | "source_key"
+  | "created_at"
+  | "expires_at"
+>;
+
+/** The batch's own row: status, ending, timestamps, and how far its file has been read. */
+export class BatchRows {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /** The row, or undefined when this object's batch was never opened. */
+  get(): BatchRow | undefined {
+    return this.#sql.exec<BatchRow>("SELECT * FROM batch").toArray()[0];
+  }
+
+  /** Opens the batch, in `validating`. False when it was open already: nothing changes then. */
+  insert(row: NewBatch): boolean {
+    const { rowsWritten } = this.#sql.exec(
+      `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
+         completion_window, metadata, max_concurrency, webhook_url, webhook_secret, source_key,
+         created_at, expires_at, status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')`,
+      row.project,
+      row.batch_id,
+      row.upstream,
+      row.endpoint,
+      row.input_file_id,
+      row.completion_window,
+      row.metadata,
+      row.max_concurrency,
+      row.webhook_url,
+      row.webhook_secret,
+      row.source_key,
+      row.created_at,
+      row.expires_at,
+    );
+    if (rowsWritten === 0) return false;
+    this.#sql.exec("INSERT INTO progress (id) VALUES (1)");
+    return true;
+  }
+
+  /** validating → in_progress, with the model all tasks share, if they do. */
+  begin(model: string | null, nowMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET status = 'in_progress', in_progress_at = ?, model = ?
+       WHERE status = 'validating' RETURNING id`,
+      nowMs,
+      model,
+    );
+  }
+
+  /** validating → failed, with what was wrong. */
+  fail(errors: BatchError[], nowMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET status = 'failed', failed_at = ?, errors = ?
+       WHERE status = 'validating' RETURNING id`,
+      nowMs,
+      JSON.stringify(errors),
+    );
+  }
+
+  /** validating | in_progress → cancelling: nothing more is handed out. */
+  cancel(nowMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET status = 'cancelling', cancelling_at = ?, ending = 'cancelled'
+       WHERE status IN ('validating', 'in_progress') RETURNING id`,
+      nowMs,
+    );
+  }
+
+  /** Stops handing out tasks because the window is over or all are done; status stays. */
+  stop(ending: Ending): boolean {
+    return this.#moved(
+      "UPDATE batch SET ending = ? WHERE ending IS NULL AND status = 'in_progress' RETURNING id",
+      ending,
+    );
+  }
+
+  /** in_progress → finalizing, once no task is open. */
+  finalize(nowMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET status = 'finalizing', finalizing_at = ?
+       WHERE status = 'in_progress' AND ending IS NOT NULL RETURNING id`,
+      nowMs,
+    );
+  }
+
+  /** finalizing → completed | expired, cancelling → cancelled. */
+  end(ending: Ending, nowMs: number): boolean {
+    const from: BatchStatus = ending === "cancelled" ? "cancelling" : "finalizing";
+    return this.#moved(
+      `UPDATE batch SET status = ?1,
+         completed_at = iif(?1 = 'completed', ?2, completed_at),
+         expired_at = iif(?1 = 'expired', ?2, expired_at),
+         cancelled_at = iif(?1 = 'cancelled', ?2, cancelled_at)
+       WHERE status = ?3 RETURNING id`,
+      ending,
+      nowMs,
+      from,
+    );
+  }
+
+  /** How far the input file has been read. */
+  setSource(offset: number, line: number): void {
+    this.#sql.exec("UPDATE batch SET source_offset = ?, source_line = ?", offset, line);
+  }
+
+  /** Keeps the model of the first task while the file is read; '' once two differ. */
+  setModel(model: string): void {
+    this.#sql.exec("UPDATE batch SET model = ?", model);
+  }
+
+  /** Keeps validation errors found so far. */
+  setErrors(errors: BatchError[]): void {
+    this.#sql.exec("UPDATE batch SET errors = ?", JSON.stringify(errors));
+  }
+
+  #moved(statement: string, ...bindings: (string | number | null)[]): boolean {
+    return this.#sql.exec(statement, ...bindings).toArray().length > 0;
+  }
+}

@@ -1,0 +1,40 @@
+import type { NewTask } from "../../wire/request.ts";
+import { addProgress } from "./progress.ts";
+
+/**
+ * Adds tasks behind those that are there. Run it inside a transaction.
+ *
+ * @returns the indexes (in `tasks`) whose custom_id an earlier task has; those were not added.
+ */
+export function addTasks(sql: SqlStorage, tasks: readonly NewTask[]): number[] {
+  let seq = sql
+    .exec<{ next: number }>("SELECT coalesce(max(seq) + 1, 0) AS next FROM task")
+    .one().next;
+  const refused: number[] = [];
+  for (const [index, task] of tasks.entries()) {
+    const added = sql
+      .exec(
+        "INSERT OR IGNORE INTO task (seq, custom_id, cost) VALUES (?, ?, ?) RETURNING seq",
+        seq,
+        task.customId,
+        task.cost,
+      )
+      .toArray();
+    if (added.length === 0) {
+      refused.push(index);
+      continue;
+    }
+    sql.exec("INSERT INTO input (seq, body) VALUES (?, ?)", seq, task.body);
+    seq += 1;
+  }
+  const count = tasks.length - refused.length;
+  addProgress(sql, { total: count, pending: count });
+  return refused;
+}
+
+/** Drops every task: what a batch that failed validation keeps none of. */
+export function dropTasks(sql: SqlStorage): void {
+  sql.exec("DELETE FROM input");
+  sql.exec("DELETE FROM task");
+  sql.exec("UPDATE progress SET total = 0, pending = 0");
+}

@@ -1,0 +1,183 @@
+import type { Config } from "../config.ts";
+import { projectStub } from "../stubs.ts";
+import { deliver } from "../webhooks/deliver.ts";
+import type { Event, EventType } from "../wire/event.ts";
+import { eventId, outputFileIds, outputLineStem } from "../wire/ids.ts";
+import { ingestRange } from "./ingest.ts";
+import type { Permits } from "./permits.ts";
+import type { BatchRow, Ending } from "./schema.ts";
+import type { Store } from "./store/store.ts";
+
+/**
+ * The alarm's pass over a batch: everything that must happen without a client or a consumer asking.
+ * Each step can be repeated; whatever was interrupted is taken up by the next pass.
+ */
+
+/** Tasks that are closed in one transaction when a batch ends early. */
+const CLOSE_AT_ONCE = 5_000;
+/** A pass that has more to do ends after this long and comes again at once. */
+const PASS_MS = 20_000;
+/** While calls are in flight the Limiter hears from the batch this often, well inside its hold TTL. */
+const CONFIRM_MS = 30_000;
+/** After a step failed (R2, a Project or a receiver out of reach), the next pass comes this soon. */
+const FAILED_RETRY_MS = 2_000;
+
+/**
+ * One pass. Never throws: what failed is logged and tried again.
+ *
+ * @returns when the next pass is wanted for a reason that the tables don't show, if there is one.
+ */
+export async function sweep(
+  store: Store,
+  env: Env,
+  config: Config,
+  permits: Permits,
+): Promise<number | undefined> {
+  const startedMs = Date.now();
+  try {
+    while (await step(store, env, config)) {
+      if (Date.now() - startedMs > PASS_MS) return Date.now() + 1;
+    }
+    if (store.progress().running > 0) await permits.tell();
+    return undefined;
+  } catch (error) {
+    const batch = store.rows.get()?.batch_id;
+    console.error(JSON.stringify({ event: "sweep_failed", batch, error: String(error) }));
+    return Date.now() + FAILED_RETRY_MS;
+  }
+}
+
+/** Does the first thing that is due. @returns whether there may be more. */
+async function step(store: Store, env: Env, config: Config): Promise<boolean> {
+  const row = store.rows.get();
+  if (row === undefined) return false;
+  const nowMs = Date.now();
+
+  if (row.status === "validating") {
+    const left = await ingestRange(store, env.FILES, row, Date.now);
+    if (left && store.rows.get()?.status === "failed") announceEnd(store, row, "failed", nowMs);
+    return true;
+  }
+  for (const holder of store.holders.silent(nowMs - config.claimTtlMs)) {
+    store.transaction(() => {
+      store.tasks.requeue(holder, [], nowMs);
+      store.holders.remove(holder);
+    });
+  }
+  if (row.status === "in_progress" && row.ending === null) {
+    if (nowMs >= row.expires_at) return store.rows.stop("expired");
+    const { pending, running } = store.progress();
+    if (pending + running === 0) return store.rows.stop("completed");
+  }
+  if (row.ending !== null && ["in_progress", "cancelling", "finalizing"].includes(row.status)) {
+    return wind(store, env, row, row.ending, nowMs);
+  }
+  for (const delivery of store.deliveries.due(nowMs)) {
+    const sent = await deliver(delivery, row.webhook_secret, config, Date.now, Math.random);
+    store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
+  }
+  return false;
+}
+
+/** Brings a batch that hands out no more tasks to its end. @returns whether there may be more. */
+async function wind(
+  store: Store,
+  env: Env,
+  row: BatchRow,
+  ending: Ending,
+  nowMs: number,
+): Promise<boolean> {
+  if (ending !== "completed") {
+    closeSome(store, row, ending, nowMs);
+    if (store.progress().pending > 0) return true;
+  }
+  // Calls in flight finish; the last one's exchange sets the alarm.
+  if (store.progress().running > 0) return false;
+  if (row.status === "in_progress") return store.rows.finalize(nowMs);
+  await registerFiles(store, env, row, nowMs);
+  announceEnd(store, row, ending, nowMs);
+  return true;
+}
+
+const CLOSED = {
+  cancelled: {
+    code: "batch_cancelled",
+    message: "This request was not executed: the batch was cancelled.",
+  },
+  expired: {
+    code: "batch_expired",
+    message: "This request could not be executed before the completion window expired.",
+  },
+};
+
+function closeSome(
+  store: Store,
+  row: BatchRow,
+  ending: Exclude<Ending, "completed">,
+  nowMs: number,
+): void {
+  const stem = outputLineStem(row.batch_id);
+  store.transaction(() => store.tasks.close(ending, stem, CLOSED[ending], CLOSE_AT_ONCE, nowMs));
+}
+
+/** Puts the output and error file into the project's index. Doing it twice is doing it once. */
+async function registerFiles(store: Store, env: Env, row: BatchRow, nowMs: number): Promise<void> {
+  const { output_bytes, error_bytes } = store.progress();
+  const ids = outputFileIds(row.batch_id);
+  const files = [
+    { id: ids.output, bytes: output_bytes, kind: "output" as const },
+    { id: ids.error, bytes: error_bytes, kind: "error" as const },
+  ].filter(({ bytes }) => bytes > 0);
+  if (files.length === 0) return;
+  await projectStub(env, row.project).addOutputFiles(row.batch_id, files, nowMs);
+}
+
+/** Ends the batch and, in the same transaction, makes its webhook due. */
+function announceEnd(store: Store, row: BatchRow, ending: Ending | "failed", nowMs: number): void {
+  const type: EventType = `batch.${ending}`;
+  store.transaction(() => {
+    if (ending !== "failed" && !store.rows.end(ending, nowMs)) return;
+    if (row.webhook_url === null) return;
+    const event: Event = {
+      id: eventId(row.batch_id, type),
+      object: "event",
+      type,
+      created_at: Math.floor(nowMs / 1000),
+      data: { id: row.batch_id },
+    };
+    store.deliveries.add(event.id, row.webhook_url, JSON.stringify(event), nowMs);
+  });
+}
+
+/**
+ * When the next pass is due by what the tables show, or undefined when nothing is.
+ *
+ * @param lostAtMs when a pointer that is out is to be taken for lost.
+ * @param blockedUntilMs before this time the Limiter has nothing for the batch.
+ */
+export function nextSweepMs(
+  store: Store,
+  config: Config,
+  lostAtMs: number | undefined,
+  blockedUntilMs: number,
+): number | undefined {
+  const row = store.rows.get();
+  if (row === undefined) return undefined;
+  const nowMs = Date.now();
+  if (row.status === "validating" || row.status === "finalizing") return nowMs;
+  const times = [store.deliveries.nextMs()];
+  if (row.status === "in_progress" || row.status === "cancelling") {
+    const { pending, running } = store.progress();
+    const idle = row.ending === null ? pending + running === 0 : pending > 0 || running === 0;
+    if (idle) return nowMs;
+    const oldestSeenMs = store.holders.oldestSeenMs();
+    if (oldestSeenMs !== undefined) times.push(oldestSeenMs + config.claimTtlMs + 1);
+    if (running > 0) times.push(nowMs + CONFIRM_MS);
+    if (row.ending === null) {
+      times.push(row.expires_at, store.tasks.nextDueMs(nowMs), lostAtMs);
+      if (blockedUntilMs > nowMs) times.push(blockedUntilMs);
+    }
+  }
+  const due = times.filter((time) => time !== undefined);
+  return due.length === 0 ? undefined : Math.min(...due);
+}

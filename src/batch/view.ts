@@ -1,0 +1,62 @@
+import type { BatchError, BatchObject } from "../wire/batch.ts";
+import { outputFileIds } from "../wire/ids.ts";
+import type { BatchRow, ProgressRow } from "./schema.ts";
+
+const seconds = (ms: number) => Math.floor(ms / 1000);
+const secondsOrNull = (ms: number | null) => (ms === null ? null : seconds(ms));
+
+/** A batch as clients see it, without its webhook's secret. */
+export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
+  const files = outputFileIds(row.batch_id);
+  const ended = ["completed", "expired", "cancelled"].includes(row.status);
+  return {
+    id: row.batch_id,
+    object: "batch",
+    endpoint: row.endpoint,
+    model: row.model || null,
+    errors:
+      row.errors === null || row.status !== "failed"
+        ? null
+        : { object: "list", data: JSON.parse(row.errors) as BatchError[] },
+    input_file_id: row.input_file_id,
+    completion_window: row.completion_window,
+    status: row.status,
+    output_file_id: ended && progress.output_bytes > 0 ? files.output : null,
+    error_file_id: ended && progress.error_bytes > 0 ? files.error : null,
+    created_at: seconds(row.created_at),
+    in_progress_at: secondsOrNull(row.in_progress_at),
+    expires_at: seconds(row.expires_at),
+    finalizing_at: secondsOrNull(row.finalizing_at),
+    completed_at: secondsOrNull(row.completed_at),
+    failed_at: secondsOrNull(row.failed_at),
+    expired_at: secondsOrNull(row.expired_at),
+    cancelling_at: secondsOrNull(row.cancelling_at),
+    cancelled_at: secondsOrNull(row.cancelled_at),
+    request_counts: {
+      total: progress.total,
+      completed: progress.succeeded,
+      failed: progress.failed,
+    },
+    usage: {
+      input_tokens: progress.input_tokens,
+      input_tokens_details: { cached_tokens: progress.cached_tokens },
+      output_tokens: progress.output_tokens,
+      output_tokens_details: { reasoning_tokens: progress.reasoning_tokens },
+      total_tokens: progress.input_tokens + progress.output_tokens,
+    },
+    metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as Record<string, string>),
+    muster: {
+      counts: {
+        pending: progress.pending,
+        running: progress.running,
+        succeeded: progress.succeeded,
+        failed: progress.failed,
+        cancelled: progress.cancelled,
+        expired: progress.expired,
+      },
+      upstream: row.upstream,
+      max_concurrency: row.max_concurrency,
+      webhook: row.webhook_url === null ? null : { url: row.webhook_url },
+    },
+  };
+}
