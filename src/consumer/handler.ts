@@ -1,0 +1,39 @@
+import { batchStub } from "../stubs.ts";
+import { type BatchRef, pointer } from "../wire/messages.ts";
+import { serve } from "./invocation.ts";
+
+/** The queue that pointers go to when they died too often; see wrangler.toml. */
+const DEAD_QUEUE = "muster-tasks-dead";
+
+/**
+ * Takes a delivery of either queue. Never throws: a throw would redeliver every message, and the
+ * truth is in the Batch anyway, whose sweep sends a new pointer for work nobody looks after.
+ */
+export async function handleQueue(messageBatch: MessageBatch, env: Env): Promise<void> {
+  const refs = pointersOf(messageBatch);
+  try {
+    if (messageBatch.queue === DEAD_QUEUE) {
+      await Promise.allSettled(refs.map((ref) => batchStub(env, ref).poke()));
+    } else {
+      await serve(refs, env);
+    }
+  } catch (error) {
+    console.error(JSON.stringify({ event: "invocation_failed", error: String(error) }));
+  }
+  messageBatch.ackAll();
+}
+
+/** The batches that the messages name, each once. A message that is no pointer is logged. */
+function pointersOf(messageBatch: MessageBatch): BatchRef[] {
+  const refs = new Map<string, BatchRef>();
+  for (const message of messageBatch.messages) {
+    const parsed = pointer.safeParse(message.body);
+    if (!parsed.success) {
+      console.warn(JSON.stringify({ event: "message_not_understood", message: message.id }));
+      continue;
+    }
+    const { project, batch_id } = parsed.data;
+    refs.set(`${project}/${batch_id}`, { project, batch_id });
+  }
+  return [...refs.values()];
+}

@@ -1,0 +1,55 @@
+import { readConfig } from "../config.ts";
+import { batchStub } from "../stubs.ts";
+import { newHolderId } from "../wire/ids.ts";
+import type { BatchRef } from "../wire/messages.ts";
+import { Conversation } from "./conversation.ts";
+import { Lanes } from "./lanes.ts";
+
+/** An invocation takes tasks for this long at most, of the 15 minutes the platform gives it. */
+const SLICE_MAX_MS = 10 * 60_000;
+const WALL_MS = 15 * 60_000;
+/** Left over at the end for reports and for a call that started last. */
+const MARGIN_MS = 60_000;
+/** Subrequests an invocation spends at most, of the 10,000 the platform gives it. */
+const SUBREQUESTS = 9_000;
+
+/**
+ * One invocation: conversations with the batches it was woken for, and with those it is invited to,
+ * until all have ended. Never throws.
+ */
+export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> {
+  const config = readConfig(env);
+  const { upstream } = config;
+  // Without an upstream no batch can be opened; the sweep asks again once there is one.
+  if (upstream === undefined) return;
+  const endMs = Date.now() + sliceMs(upstream.timeoutMs);
+  const lanes = new Lanes(config.lanes);
+  let spent = 0;
+  const talks = new Map<string, Promise<void>>();
+  const open = (ref: BatchRef) => {
+    const key = `${ref.project}/${ref.batch_id}`;
+    if (talks.has(key)) return;
+    const talk = new Conversation({
+      holder: newHolderId(),
+      upstream,
+      lanes,
+      exchange: (request) => batchStub(env, ref).exchange(request),
+      invite: open,
+      over: () => spent >= SUBREQUESTS || Date.now() >= endMs,
+      spend: () => {
+        spent += 1;
+      },
+      heartbeatMs: config.claimTtlMs / 3,
+    });
+    talks.set(
+      key,
+      talk.run().finally(() => talks.delete(key)),
+    );
+  };
+  for (const ref of refs) open(ref);
+  while (talks.size > 0) await Promise.race(talks.values());
+}
+
+function sliceMs(timeoutMs: number): number {
+  return Math.max(MARGIN_MS, Math.min(SLICE_MAX_MS, WALL_MS - timeoutMs - MARGIN_MS));
+}
