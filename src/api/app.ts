@@ -1,0 +1,64 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { ConfigError } from "../config.ts";
+import { newRequestId } from "../wire/ids.ts";
+import { describeIssue } from "../wire/request.ts";
+import { type AppEnv, authenticate } from "./auth.ts";
+import { addBatchRoutes } from "./batches.ts";
+import { addCreateBatchRoute } from "./create-batch.ts";
+import { problemResponse } from "./errors.ts";
+import { addFileRoutes } from "./files.ts";
+import { addDocument } from "./openapi.ts";
+import { addResultsRoute } from "./results.ts";
+
+/** The HTTP side of Muster. */
+export function createApp(): OpenAPIHono<AppEnv> {
+  const app = new OpenAPIHono<AppEnv>({
+    defaultHook: (result, c) => {
+      if (result.success) return undefined;
+      const { param, message } = describeIssue(result.error);
+      return problemResponse(c, { code: "invalid_request", message, param });
+    },
+  });
+
+  app.use(async (c, next) => {
+    c.set("requestId", newRequestId());
+    await next();
+    c.res.headers.set("x-request-id", c.get("requestId"));
+  });
+  app.onError((error, c) => {
+    if (error instanceof ConfigError) {
+      return problemResponse(c, { code: "not_configured", message: error.message });
+    }
+    const { method, path } = c.req;
+    const request = c.get("requestId");
+    console.error(
+      JSON.stringify({ event: "request_failed", request, method, path, error: String(error) }),
+    );
+    return c.json(
+      {
+        error: {
+          message: `Muster failed to answer. Its log names this request: ${request}.`,
+          type: "server_error",
+          param: null,
+          code: "internal_error",
+        },
+      },
+      500,
+    );
+  });
+  app.notFound((c) =>
+    problemResponse(c, {
+      code: "not_found",
+      message: `There is no ${c.req.method} ${c.req.path}. /openapi.json lists what there is.`,
+    }),
+  );
+
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  addDocument(app);
+  app.use("/v1/*", authenticate);
+  addCreateBatchRoute(app);
+  addBatchRoutes(app);
+  addResultsRoute(app);
+  addFileRoutes(app);
+  return app;
+}

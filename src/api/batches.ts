@@ -1,0 +1,110 @@
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "zod";
+import { batchStub, projectStub } from "../stubs.ts";
+import { type BatchObject, batchList, batchObject } from "../wire/batch.ts";
+import { noSuch, type Problem, type Result } from "../wire/errors.ts";
+import { batchId } from "../wire/ids.ts";
+import type { AppEnv } from "./auth.ts";
+import { problemResponse } from "./errors.ts";
+import { refusal, refusals, security } from "./openapi.ts";
+
+/** The `{id}` of a route. Any text is taken: what names nothing is 404, whatever it looks like. */
+export const idParams = z.object({ id: z.string() });
+
+/** The batch object of an id, through its own object. */
+export async function findBatch(
+  env: Env,
+  project: string,
+  id: string,
+): Promise<Result<BatchObject>> {
+  if (!batchId.safeParse(id).success) return noSuch("batch", id);
+  const found = await batchStub(env, { project, batch_id: id }).view();
+  return found.ok ? found : noSuch("batch", id);
+}
+
+/** GET /v1/batches, GET /v1/batches/{id}, POST /v1/batches/{id}/cancel. */
+export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
+  const one = {
+    description: "The batch.",
+    content: { "application/json": { schema: batchObject } },
+  };
+  const responses = { 200: one, 404: refusal("No such batch."), ...refusals };
+
+  const list = createRoute({
+    method: "get",
+    path: "/v1/batches",
+    operationId: "listBatches",
+    summary: "List batches, the newest first",
+    security,
+    request: {
+      query: z.object({
+        after: z.string().optional(),
+        limit: z.coerce.number().int().min(1).max(100).default(20),
+      }),
+    },
+    responses: {
+      200: {
+        description: "A page of batches.",
+        content: { "application/json": { schema: batchList } },
+      },
+      ...refusals,
+    },
+  });
+  app.openapi(list, async (c) => {
+    const { after, limit } = c.req.valid("query");
+    const project = c.get("project");
+    const page = await projectStub(c.env, project).listBatches(after, limit);
+    if (!page.ok) return refused(c, page.problem);
+    const found = await Promise.all(page.value.data.map((id) => findBatch(c.env, project, id)));
+    // An id whose batch is not open yet, or could not be opened, is not listed.
+    const data = found.flatMap((batch) => (batch.ok ? [batch.value] : []));
+    return c.json(
+      {
+        object: "list" as const,
+        data,
+        first_id: data[0]?.id ?? null,
+        last_id: data.at(-1)?.id ?? null,
+        has_more: page.value.hasMore,
+      },
+      200,
+    );
+  });
+
+  const retrieve = createRoute({
+    method: "get",
+    path: "/v1/batches/{id}",
+    operationId: "retrieveBatch",
+    summary: "Look at a batch",
+    security,
+    request: { params: idParams },
+    responses,
+  });
+  app.openapi(retrieve, async (c) => {
+    const { id } = c.req.valid("param");
+    const found = await findBatch(c.env, c.get("project"), id);
+    return found.ok ? c.json(found.value, 200) : refused(c, found.problem);
+  });
+
+  const cancel = createRoute({
+    method: "post",
+    path: "/v1/batches/{id}/cancel",
+    operationId: "cancelBatch",
+    summary: "Cancel a batch; calls in flight finish, finished work is kept",
+    security,
+    request: { params: idParams },
+    responses,
+  });
+  app.openapi(cancel, async (c) => {
+    const { id } = c.req.valid("param");
+    const project = c.get("project");
+    const found = await findBatch(c.env, project, id);
+    if (!found.ok) return refused(c, found.problem);
+    const cancelled = await batchStub(c.env, { project, batch_id: id }).cancel();
+    return cancelled.ok ? c.json(cancelled.value, 200) : refused(c, cancelled.problem);
+  });
+}
+
+/** A problem's response, typed for `app.openapi`, whose handlers declare 200 and the refusals. */
+export function refused(c: Parameters<typeof problemResponse>[0], problem: Problem) {
+  return problemResponse(c, problem) as never;
+}

@@ -1,0 +1,216 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "zod";
+import type { NewBatch } from "../batch/store/batch-row.ts";
+import { readConfig } from "../config.ts";
+import { readCapped } from "../core/read-capped.ts";
+import { batchStub, projectStub } from "../stubs.ts";
+import { isSecret, newSecret } from "../webhooks/sign.ts";
+import { checkTarget } from "../webhooks/target.ts";
+import {
+  type BatchObject,
+  batchObject,
+  type Endpoint,
+  fromFile,
+  fromPrompts,
+  fromRequests,
+  windowMs,
+} from "../wire/batch.ts";
+import { ok, type Result, refuse } from "../wire/errors.ts";
+import { newBatchId } from "../wire/ids.ts";
+import {
+  describeIssue,
+  type Fault,
+  type NewTask,
+  tasksOfPrompts,
+  tasksOfRequests,
+} from "../wire/request.ts";
+import type { AppEnv } from "./auth.ts";
+import { problemResponse } from "./errors.ts";
+import { refusal, refusals, security } from "./openapi.ts";
+
+/** A body with inline tasks crosses one RPC (32 MiB) and this isolate's memory (128 MB) at once. */
+const MAX_INLINE_BYTES = 16 * 1024 * 1024;
+
+/** What the three kinds of body have in common, and where the tasks come from. */
+interface Asked {
+  endpoint: Endpoint;
+  options: Pick<
+    z.infer<typeof fromFile>,
+    "metadata" | "completion_window" | "max_concurrency" | "webhook"
+  >;
+  inputFileId: string | null;
+  tasks: NewTask[] | null;
+}
+
+/** POST /v1/batches: opens a batch from inline tasks (202) or from an uploaded file (200). */
+export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
+  const answer = (description: string) => ({
+    description,
+    content: { "application/json": { schema: batchObject } },
+  });
+  // Registered by hand: the handler needs the body's text, to pass the tasks on byte for byte.
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/v1/batches",
+    operationId: "createBatch",
+    summary: "Open a batch",
+    security,
+    request: {
+      body: {
+        required: true,
+        content: {
+          "application/json": { schema: z.union([fromFile, fromPrompts, fromRequests]) },
+        },
+      },
+    },
+    responses: {
+      200: answer("Opened from a file, which is being validated."),
+      202: { ...answer("Opened and under way."), headers: z.object({ Location: z.string() }) },
+      404: refusal("No such input file."),
+      413: refusal("More than 16 MiB inline; upload a file instead."),
+      ...refusals,
+    },
+  });
+
+  app.post("/v1/batches", async (c) => {
+    const text = await readCapped(c.req.raw, MAX_INLINE_BYTES);
+    if (text === undefined) {
+      return problemResponse(c, {
+        code: "too_large",
+        message: `The body is longer than ${MAX_INLINE_BYTES} bytes. Upload the tasks as a file (POST /v1/files) and send its input_file_id.`,
+      });
+    }
+    const asked = readBody(text);
+    if (!asked.ok) return problemResponse(c, asked.problem);
+    const opened = await openBatch(c.env, c.get("project"), asked.value);
+    if (!opened.ok) return problemResponse(c, opened.problem);
+    if (asked.value.tasks === null) return c.json(opened.value, 200);
+    return c.json(opened.value, 202, { Location: `/v1/batches/${opened.value.id}` });
+  });
+}
+
+function readBody(text: string): Result<Asked> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "";
+    return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    return refuse("invalid_request", "The body takes a JSON object.");
+  }
+  const kinds = ["prompts", "requests", "input_file_id"].filter((name) => name in json);
+  if (kinds.length !== 1) {
+    const have = kinds.length === 0 ? "none" : kinds.join(" and ");
+    return refuse(
+      "invalid_request",
+      `The body takes one of prompts, requests or input_file_id; it has ${have}.`,
+      kinds[0] ?? "prompts",
+    );
+  }
+  switch (kinds[0]) {
+    case "prompts": {
+      const body = fromPrompts.safeParse(json);
+      if (!body.success) return invalid(body.error);
+      return asked(body.data, "/v1/chat/completions", tasksOfPrompts(text, body.data));
+    }
+    case "requests": {
+      const body = fromRequests.safeParse(json);
+      if (!body.success) return invalid(body.error);
+      return asked(body.data, body.data.endpoint, tasksOfRequests(text, body.data));
+    }
+    default: {
+      const body = fromFile.safeParse(json);
+      if (!body.success) return invalid(body.error);
+      const { endpoint, input_file_id } = body.data;
+      return ok({ endpoint, options: body.data, inputFileId: input_file_id, tasks: null });
+    }
+  }
+}
+
+function invalid(error: z.ZodError): Result<never> {
+  const { param, message } = describeIssue(error);
+  return refuse("invalid_request", message, param);
+}
+
+function asked(
+  options: Asked["options"],
+  endpoint: Endpoint,
+  inline: { ok: true; tasks: NewTask[] } | { ok: false; faults: Fault[] },
+): Result<Asked> {
+  if (inline.ok) return ok({ endpoint, options, inputFileId: null, tasks: inline.tasks });
+  const [first, ...others] = inline.faults;
+  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+  return refuse(
+    "invalid_request",
+    `${first?.message ?? "The tasks are not valid."}${more}`,
+    first?.param ?? undefined,
+    first?.code,
+  );
+}
+
+async function openBatch(env: Env, project: string, asked: Asked): Promise<Result<BatchObject>> {
+  const config = readConfig(env);
+  if (config.upstream === undefined) {
+    return refuse(
+      "not_configured",
+      "This Muster has no upstream yet. Set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY as a secret.",
+    );
+  }
+  const { options } = asked;
+  const webhook = options.webhook;
+  if (webhook !== undefined) {
+    const target = checkTarget(webhook.url, { allowPrivate: config.webhookAllowPrivate });
+    if (!target.ok)
+      return refuse("invalid_request", `webhook.url: ${target.reason}`, "webhook.url");
+    if (webhook.secret !== undefined && !isSecret(webhook.secret)) {
+      const takes = "webhook.secret takes whsec_ and the base64 of 24 to 64 bytes.";
+      return refuse("invalid_request", takes, "webhook.secret");
+    }
+  }
+  const index = projectStub(env, project);
+  let sourceKey: string | null = null;
+  if (asked.inputFileId !== null) {
+    const file = await index.getFile(asked.inputFileId);
+    if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
+    sourceKey = file.value.r2_key;
+    if (sourceKey === null || file.value.purpose !== "batch") {
+      const takes = "input_file_id takes a file uploaded with purpose 'batch'.";
+      return refuse("invalid_request", takes, "input_file_id");
+    }
+  }
+  const secret =
+    webhook === undefined
+      ? null
+      : (webhook.secret ?? newSecret(crypto.getRandomValues(new Uint8Array(32))));
+  const id = newBatchId();
+  const nowMs = Date.now();
+  const batch: NewBatch = {
+    project,
+    batch_id: id,
+    upstream: config.upstream.name,
+    endpoint: asked.endpoint,
+    input_file_id: asked.inputFileId,
+    completion_window: options.completion_window,
+    metadata: options.metadata ? JSON.stringify(options.metadata) : null,
+    max_concurrency: options.max_concurrency ?? null,
+    webhook_url: webhook?.url ?? null,
+    webhook_secret: secret,
+    source_key: sourceKey,
+    created_at: nowMs,
+    expires_at: nowMs + (windowMs(options.completion_window) ?? 0),
+  };
+  await index.addBatch(id);
+  try {
+    const opened = await batchStub(env, { project, batch_id: id }).open(batch, asked.tasks);
+    // A secret made here is told once, now; one that the client sent it has.
+    if (opened.ok && webhook && webhook.secret === undefined && secret !== null) {
+      opened.value.muster.webhook = { url: webhook.url, secret };
+    }
+    return opened;
+  } catch (error) {
+    await index.removeBatch(id);
+    throw error;
+  }
+}
