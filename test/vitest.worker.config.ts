@@ -1,0 +1,32 @@
+import { cloudflareTest } from "@cloudflare/vitest-pool-workers";
+import { defineProject } from "vitest/config";
+
+/** Tests inside workerd: real Durable Objects, SQLite, Queues, R2. */
+export default defineProject({
+  root: new URL("..", import.meta.url).pathname,
+  plugins: [
+    cloudflareTest(({ inject }) => ({
+      wrangler: { configPath: new URL("../wrangler.toml", import.meta.url).pathname },
+      miniflare: {
+        bindings: {
+          MUSTER_API_KEYS: "default:sk-test-default,other:sk-test-other",
+          UPSTREAM_BASE_URL: inject<string>("upstreamUrl"),
+          UPSTREAM_API_KEY: "sk-upstream-secret",
+          UPSTREAM_TIMEOUT_MS: "1000",
+          CONSUMER_LANES: "50",
+          CLAIM_TTL_MS: "1000",
+          RETRY_BASE_MS: "20",
+          RETRY_MAX_MS: "100",
+          RETRY_MAX_ATTEMPTS: "4",
+          WEBHOOK_ALLOW_PRIVATE: "1",
+        },
+      },
+    })),
+  ],
+  test: {
+    name: "worker",
+    include: ["test/**/*.worker.test.ts"],
+    globalSetup: ["test/support/worker-setup.ts"],
+    testTimeout: 60_000,
+  },
+});
