@@ -1,6 +1,7 @@
 import { exports } from "cloudflare:workers";
 import type { BatchObject } from "../../../src/wire/batch.ts";
 import type { ErrorBody } from "../../../src/wire/errors.ts";
+import type { FileObject } from "../../../src/wire/file.ts";
 import type { OutputLine, Summary } from "../../../src/wire/results.ts";
 
 /** The keys that the worker tests' configuration knows. */
@@ -23,7 +24,8 @@ export function post(path: string, body: unknown, key = DEFAULT_KEY): Promise<Re
 /** Opens a batch that must be accepted. */
 export async function open(body: Record<string, unknown>): Promise<BatchObject> {
   const response = await post("/v1/batches", body);
-  if (!response.ok) throw new Error(`POST /v1/batches: ${response.status} ${await response.text()}`);
+  if (!response.ok)
+    throw new Error(`POST /v1/batches: ${response.status} ${await response.text()}`);
   return response.json();
 }
 
@@ -86,4 +88,92 @@ let salt = 0;
 export function unique(text: string): string {
   salt += 1;
   return `${text} #${salt} ${crypto.randomUUID()}`;
+}
+
+/** One part of a multipart form. With a `filename` it is a file. */
+export interface FormPart {
+  name: string;
+  filename?: string;
+  content: string | Uint8Array;
+}
+
+const BOUNDARY = "muster-form-boundary";
+export const FORM_TYPE = `multipart/form-data; boundary=${BOUNDARY}`;
+
+/** The bytes of a multipart form, its parts in the given order. */
+export function formBytes(parts: readonly FormPart[]): Uint8Array {
+  const encoder = new TextEncoder();
+  const pieces: Uint8Array[] = [];
+  for (const { name, filename, content } of parts) {
+    const file = filename === undefined ? "" : `; filename="${filename}"`;
+    const type = filename === undefined ? "" : "\r\ncontent-type: application/octet-stream";
+    pieces.push(
+      encoder.encode(
+        `--${BOUNDARY}\r\ncontent-disposition: form-data; name="${name}"${file}${type}\r\n\r\n`,
+      ),
+      typeof content === "string" ? encoder.encode(content) : content,
+      encoder.encode("\r\n"),
+    );
+  }
+  pieces.push(encoder.encode(`--${BOUNDARY}--\r\n`));
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
+/** Sends a form, or any bytes in its place, to POST /v1/files. */
+export function postForm(body: BodyInit, key = DEFAULT_KEY, type = FORM_TYPE): Promise<Response> {
+  return call("/v1/files", { method: "POST", body, headers: { "content-type": type } }, key);
+}
+
+/** Uploads an input file that must be accepted. */
+export async function upload(
+  content: string | Uint8Array,
+  key = DEFAULT_KEY,
+  filename = "input.jsonl",
+): Promise<FileObject> {
+  const response = await postForm(
+    formBytes([
+      { name: "purpose", content: "batch" },
+      { name: "file", filename, content },
+    ]),
+    key,
+  );
+  if (!response.ok) throw new Error(`POST /v1/files: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+/** A line of an input file that asks a chat model something. */
+export function chatLine(customId: string, prompt: string): string {
+  return JSON.stringify({
+    custom_id: customId,
+    method: "POST",
+    url: "/v1/chat/completions",
+    body: { model: "m", messages: [{ role: "user", content: prompt }] },
+  });
+}
+
+/** The bytes of a response, and their text; application/jsonl is none to `.text()`. */
+export async function bodyOf(response: Response): Promise<{ bytes: Uint8Array; text: string }> {
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  return { bytes, text: new TextDecoder().decode(bytes) };
+}
+
+/** The objects of a JSONL text. */
+export function linesOf(text: string): OutputLine[] {
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as OutputLine);
+}
+
+/** What the simulator's answer to a prompt begins with. */
+export async function digestOf(prompt: string): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(prompt));
+  const hex = [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0"));
+  return `digest:${hex.join("").slice(0, 16)}`;
 }

@@ -1,0 +1,2 @@
+import { outcomeOf } from "../../src/batch/outcome-line.ts";
+export const x = outcomeOf;

@@ -1,0 +1,2 @@
+import { Permits } from "../../src/batch/permits.ts";
+export const x = Permits;

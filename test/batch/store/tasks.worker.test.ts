@@ -1,0 +1,176 @@
+import { describe, expect, it } from "vitest";
+import { readOutcomes } from "../../../src/batch/store/outcomes.ts";
+import type { Store } from "../../../src/batch/store/store.ts";
+import {
+  countsByState,
+  countsKept,
+  newBatch,
+  plant,
+  RULES,
+  report,
+} from "../../support/worker/store.ts";
+
+const NOW = 1_800_000_000_000;
+const BYTES = 1_000_000;
+const record = (store: Store, ...reports: ReturnType<typeof report>[]) =>
+  store.transaction(() => store.tasks.record(reports, "batch_x", RULES, NOW, () => 0.5));
+
+/** After every step the kept counts are those of the rows, and every final task has one outcome. */
+function expectSound(store: Store): void {
+  const counts = countsByState(store);
+  expect(countsKept(store.progress())).toEqual(counts);
+  const { succeeded = 0, failed = 0, cancelled = 0, expired = 0 } = counts;
+  const outcomes = readOutcomes(store.sql, "all", -1, 1000, BYTES);
+  expect(outcomes).toHaveLength(succeeded + failed + cancelled + expired);
+}
+
+describe("claiming", () => {
+  it("hands tasks out in input order, each once", () =>
+    plant(newBatch(), ["a", "b", "c"], (store) => {
+      expect(store.tasks.claim(2, "h", BYTES, NOW).map(({ seq }) => seq)).toEqual([0, 1]);
+      expect(store.tasks.claim(5, "i", BYTES, NOW).map(({ seq }) => seq)).toEqual([2]);
+      expect(store.tasks.claim(5, "i", BYTES, NOW)).toEqual([]);
+      expectSound(store);
+    }));
+
+  it("stops at the bytes it may hand out, but never at none", () =>
+    plant(newBatch(), ["x".repeat(600), "x".repeat(600), "x".repeat(600)], (store) => {
+      expect(store.tasks.claim(3, "h", 1_500, NOW)).toHaveLength(2);
+      expect(store.tasks.claim(3, "h", 10, NOW)).toHaveLength(1);
+      expectSound(store);
+    }));
+
+  it("hands out due retries before fresh tasks, and parked ones not at all", () =>
+    plant(newBatch(), ["a", "b", "c"], (store) => {
+      store.tasks.claim(2, "h", BYTES, NOW);
+      record(
+        store,
+        report(0, 1, { kind: "retry", afterMs: 5_000 }),
+        report(1, 1, { kind: "retry" }),
+      );
+      expect(store.tasks.ready(store.progress().pending, NOW)).toBe(1);
+      expect(store.tasks.nextDueMs(NOW)).toBe(NOW + 50);
+      expect(store.tasks.claim(9, "h", BYTES, NOW + 60).map(({ seq }) => seq)).toEqual([1, 2]);
+      expect(store.tasks.claim(9, "h", BYTES, NOW + 5_000)).toMatchObject([{ seq: 0, attempt: 2 }]);
+      expectSound(store);
+    }));
+});
+
+describe("recording", () => {
+  it("keeps the first final outcome and ignores every later report", () =>
+    plant(newBatch(), ["a"], (store) => {
+      store.tasks.claim(1, "h", BYTES, NOW);
+      record(store, report(0, 1, { kind: "succeeded" }));
+      record(store, report(0, 1, { kind: "failed" }), report(0, 2, { kind: "failed" }));
+      expect(countsKept(store.progress())).toMatchObject({ succeeded: 1, failed: 0 });
+      expect(readOutcomes(store.sql, "output", -1, 9, BYTES)[0]?.line).toContain('"attempt":1');
+      expectSound(store);
+    }));
+
+  it("ignores a report of an attempt that is not the current one", () =>
+    plant(newBatch(), ["a"], (store) => {
+      store.tasks.claim(1, "lost", BYTES, NOW);
+      store.transaction(() => store.tasks.requeue("lost", [], NOW));
+      record(store, report(0, 1, { kind: "succeeded" }));
+      expect(countsKept(store.progress())).toMatchObject({ pending: 1, succeeded: 0 });
+      expect(store.tasks.claim(1, "next", BYTES, NOW)).toMatchObject([{ seq: 0, attempt: 2 }]);
+      record(store, report(0, 1, { kind: "failed" }));
+      expect(countsKept(store.progress())).toMatchObject({ running: 1 });
+      record(store, report(0, 2, { kind: "succeeded" }));
+      expect(countsKept(store.progress())).toMatchObject({ succeeded: 1 });
+      expectSound(store);
+    }));
+
+  it("fails a task when its attempts are used up, and says that a retry may help", () =>
+    plant(newBatch(), ["a"], (store) => {
+      for (let attempt = 1; attempt <= RULES.maxAttempts; attempt += 1) {
+        expect(store.tasks.claim(1, "h", BYTES, NOW + attempt * 10_000)).toHaveLength(1);
+        record(store, report(0, attempt, { kind: "retry" }));
+      }
+      expect(countsKept(store.progress())).toMatchObject({ failed: 1, pending: 0 });
+      expect(readOutcomes(store.sql, "error", -1, 9, BYTES)).toMatchObject([{ retry: 1 }]);
+      expectSound(store);
+    }));
+
+  it("never uses up an attempt for a 429", () =>
+    plant(newBatch(), ["a"], (store) => {
+      for (let attempt = 1; attempt <= 20; attempt += 1) {
+        expect(store.tasks.claim(1, "h", BYTES, NOW)).toMatchObject([{ attempt }]);
+        record(store, report(0, attempt, { kind: "throttled" }));
+      }
+      expect(countsKept(store.progress())).toMatchObject({ pending: 1 });
+      expectSound(store);
+    }));
+
+  it("counts the bytes of the output and error files exactly", () =>
+    plant(newBatch(), ["a", "b"], (store) => {
+      store.tasks.claim(2, "h", BYTES, NOW);
+      record(store, report(0, 1, { kind: "succeeded" }), report(1, 1, { kind: "failed" }));
+      for (const [kind, bytes] of [
+        ["output", store.progress().output_bytes],
+        ["error", store.progress().error_bytes],
+      ] as const) {
+        const lines = readOutcomes(store.sql, kind, -1, 9, BYTES).map(({ line }) => `${line}\n`);
+        expect(new TextEncoder().encode(lines.join("")).length).toBe(bytes);
+      }
+    }));
+});
+
+describe("a conversation that lost claims", () => {
+  it("keeps those it has and gives the others back", () =>
+    plant(newBatch(), ["a", "b", "c"], (store) => {
+      store.tasks.claim(3, "h", BYTES, NOW);
+      store.transaction(() => store.tasks.requeue("h", [1], NOW));
+      expect(store.tasks.heldBy("h")).toBe(1);
+      expect(countsKept(store.progress())).toMatchObject({ pending: 2, running: 1 });
+      expectSound(store);
+    }));
+});
+
+describe("closing", () => {
+  const error = { code: "batch_expired", message: "Too late." };
+
+  it("gives every pending task its line, in steps, and leaves running ones alone", () =>
+    plant(newBatch(), ["a", "b", "c", "d", "e"], (store) => {
+      store.tasks.claim(1, "h", BYTES, NOW);
+      for (let step = 0; step < 4; step += 1) {
+        store.transaction(() => store.tasks.close("expired", "batch_req_x_", error, 2, NOW));
+        expectSound(store);
+      }
+      expect(countsKept(store.progress())).toMatchObject({ running: 1, expired: 4, pending: 0 });
+      const lines = readOutcomes(store.sql, "error", -1, 9, BYTES).map(({ line }) =>
+        JSON.parse(line),
+      );
+      expect(lines[0]).toEqual({
+        id: "batch_req_x_1",
+        custom_id: "task-1",
+        response: null,
+        error,
+      });
+    }));
+
+  it("closes a task that came back from running after the others were closed", () =>
+    plant(newBatch(), ["a", "b", "c"], (store) => {
+      store.tasks.claim(1, "h", BYTES, NOW);
+      const close = () =>
+        store.transaction(() => store.tasks.close("cancelled", "batch_req_x_", error, 10, NOW));
+      close();
+      record(store, report(0, 1, { kind: "retry" }));
+      close();
+      close();
+      expect(countsKept(store.progress())).toMatchObject({ cancelled: 3, pending: 0, running: 0 });
+      expectSound(store);
+    }));
+});
+
+describe("an object that comes back from eviction", () => {
+  it("goes on with the first task that was never handed out", () => {
+    const batch = newBatch();
+    return plant(batch, ["a", "b", "c"], async (store, state) => {
+      store.tasks.claim(2, "h", BYTES, NOW);
+      const { Store: Fresh } = await import("../../../src/batch/store/store.ts");
+      const again = new Fresh(state.storage);
+      expect(again.tasks.claim(9, "h", BYTES, NOW).map(({ seq }) => seq)).toEqual([2]);
+    });
+  });
+});

@@ -1,0 +1,63 @@
+import { evictDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { describe, expect, it } from "vitest";
+import type { AcquireRequest } from "../../src/limiter/limiter.ts";
+import { limiterStub } from "../../src/stubs.ts";
+
+/** The worker tests' upstream allows 50 calls in flight and no more; see wrangler.toml. */
+const LIMIT = 50;
+
+let names = 0;
+const fresh = () => limiterStub(env, `test-${(names += 1)}-${crypto.randomUUID()}`);
+const ref = (batch_id: string) => ({ project: "default", batch_id });
+const ask = (batch: string, held: number, want: number): AcquireRequest => ({
+  ref: ref(batch),
+  held,
+  costs: Array.from({ length: want }, () => 10),
+  extraTokens: 0,
+  answered: false,
+});
+
+describe("the Limiter", () => {
+  it("never permits more calls at once than the upstream's limit, over all batches", async () => {
+    const limiter = fresh();
+    const a = await limiter.acquire(ask("a", 0, 40));
+    const b = await limiter.acquire(ask("b", 0, 40));
+    expect(a.startInMs.length).toBe(40);
+    expect(b.startInMs.length).toBe(LIMIT - 40);
+    expect(b.retryInMs).toBeGreaterThan(0);
+  });
+
+  it("keeps its permits through an eviction", async () => {
+    const limiter = fresh();
+    await limiter.acquire(ask("a", 0, LIMIT));
+    await evictDurableObject(limiter);
+    expect((await limiter.acquire(ask("b", 0, 1))).startInMs).toEqual([]);
+    await limiter.acquire(ask("a", LIMIT - 1, 0));
+    expect((await limiter.acquire(ask("b", 0, 1))).startInMs).toHaveLength(1);
+  });
+
+  it("keeps room for a batch that waits, up to its share", async () => {
+    const limiter = fresh();
+    await limiter.acquire(ask("big", 0, LIMIT));
+    expect((await limiter.acquire(ask("small", 0, 10))).startInMs).toEqual([]);
+    // Ten of the big batch's calls end; it asks for ten more and gets none of them.
+    expect((await limiter.acquire(ask("big", LIMIT - 10, 10))).startInMs).toEqual([]);
+    expect((await limiter.acquire(ask("small", 0, 10))).startInMs).toHaveLength(10);
+  });
+
+  it("shows a batch that nobody serves to the next asker, once", async () => {
+    const limiter = fresh();
+    await limiter.announce(ref("waiting"), 3);
+    expect((await limiter.acquire(ask("busy", 0, 1))).invite).toEqual(ref("waiting"));
+    expect((await limiter.acquire(ask("busy", 1, 1))).invite).toBeNull();
+  });
+
+  it("rests after a 429, as long as the upstream said", async () => {
+    const limiter = fresh();
+    const told = await limiter.acquire({ ...ask("a", 0, 1), throttled: { afterMs: 60_000 } });
+    expect(told.startInMs).toEqual([]);
+    expect(told.retryInMs).toBeGreaterThan(50_000);
+    expect((await limiter.acquire(ask("b", 0, 1))).startInMs).toEqual([]);
+  });
+});

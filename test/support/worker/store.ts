@@ -1,0 +1,114 @@
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
+import type { Batch } from "../../../src/batch/batch.ts";
+import type { Report } from "../../../src/batch/exchange.ts";
+import { migrations, type ProgressRow } from "../../../src/batch/schema.ts";
+import type { NewBatch } from "../../../src/batch/store/batch-row.ts";
+import { addTasks } from "../../../src/batch/store/intake.ts";
+import { Store } from "../../../src/batch/store/store.ts";
+import type { Verdict } from "../../../src/core/outcome.ts";
+import { batchStub } from "../../../src/stubs.ts";
+import { newBatchId } from "../../../src/wire/ids.ts";
+
+/** The retry rules of store tests. */
+export const RULES = { maxAttempts: 3, baseMs: 100, maxMs: 1_000 };
+
+/** A new batch's row. */
+export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
+  const nowMs = Date.now();
+  return {
+    project: "default",
+    batch_id: newBatchId(),
+    upstream: "default",
+    endpoint: "/v1/chat/completions",
+    input_file_id: null,
+    completion_window: "24h",
+    metadata: null,
+    max_concurrency: null,
+    webhook_url: null,
+    webhook_secret: null,
+    source_key: null,
+    created_at: nowMs,
+    expires_at: nowMs + 86_400_000,
+    ...change,
+  };
+}
+
+/** The object of a batch's row. */
+export function stubOf(batch: NewBatch): DurableObjectStub<Batch> {
+  return batchStub(env, { project: batch.project, batch_id: batch.batch_id });
+}
+
+/** A chat request with a prompt. */
+export function chat(prompt: string): string {
+  return JSON.stringify({ model: "m", messages: [{ role: "user", content: prompt }] });
+}
+
+/**
+ * Writes a batch with tasks (`a`, `b`, `c`, … or their index) into its object's SQLite, in
+ * progress, without waking anybody: no pointer is sent and no alarm is set. The object is evicted
+ * behind it, so that its next call finds the batch as after a restart.
+ */
+export async function plant<R>(
+  batch: NewBatch,
+  prompts: readonly string[],
+  then: (store: Store, state: DurableObjectState) => R | Promise<R>,
+): Promise<R> {
+  const stub = stubOf(batch);
+  const result = await runInDurableObject(stub, async (_, state) => {
+    await new SQLSchemaMigrations({ doStorage: state.storage, migrations }).runAll();
+    const store = new Store(state.storage);
+    store.transaction(() => {
+      store.rows.insert(batch);
+      const tasks = prompts.map((prompt, index) => ({
+        customId: `task-${index}`,
+        body: chat(prompt),
+        cost: 10,
+        model: "m",
+      }));
+      addTasks(store.sql, tasks);
+      store.rows.begin("m", Date.now());
+    });
+    return then(store, state);
+  });
+  await evictDurableObject(stub);
+  return result;
+}
+
+/** A report of an attempt with a verdict. */
+export function report(seq: number, attempt: number, verdict: Verdict): Report {
+  return {
+    seq,
+    attempt,
+    verdict,
+    result:
+      verdict.kind === "succeeded"
+        ? { kind: "answered", status: 200, requestId: "r", body: `{"attempt":${attempt}}` }
+        : { kind: "unanswered", code: "timeout", message: "No answer." },
+  };
+}
+
+/** The counts as the tasks' own rows have them, to compare with those that are kept. */
+export function countsByState(store: Store): Record<string, number> {
+  const counts: Record<string, number> = {
+    pending: 0,
+    running: 0,
+    succeeded: 0,
+    failed: 0,
+    cancelled: 0,
+    expired: 0,
+  };
+  for (const { state, n } of store.sql.exec<{ state: string; n: number }>(
+    "SELECT state, count(*) AS n FROM task GROUP BY state",
+  )) {
+    counts[state] = n;
+  }
+  return counts;
+}
+
+/** The kept counts alone. */
+export function countsKept(progress: ProgressRow): Record<string, number> {
+  const { pending, running, succeeded, failed, cancelled, expired } = progress;
+  return { pending, running, succeeded, failed, cancelled, expired };
+}
