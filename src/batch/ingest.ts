@@ -1,6 +1,7 @@
 import { JsonlSplitter, type Line } from "../core/jsonl.ts";
 import type { BatchError } from "../wire/batch.ts";
 import { MAX_BODY_BYTES, type NewTask, parseLine } from "../wire/request.ts";
+import { announce } from "./announce.ts";
 import type { BatchRow } from "./schema.ts";
 import { addTasks, dropTasks } from "./store/intake.ts";
 import type { Store } from "./store/store.ts";
@@ -10,17 +11,16 @@ import type { Store } from "./store/store.ts";
  * a kill costs one range. Nothing is called before the whole file is known to be good.
  */
 
-/** Read and committed at a time. */
-const RANGE_BYTES = 4 * 1024 * 1024;
+/** Read and committed at a time: a transaction of at most some ten thousand rows. */
+const RANGE_BYTES = 1024 * 1024;
 /** A line holds the body and a little around it. */
 const MAX_LINE_BYTES = MAX_BODY_BYTES + 64 * 1024;
 /** Validation errors that are kept; the file is read no further once there are more. */
 const MAX_ERRORS = 100;
 
 /**
- * Reads the next range.
+ * Reads the next range; after the last one the batch has begun, or failed with its errors.
  *
- * @returns whether the batch has left `validating`: begun, or failed with its errors.
  * @throws when R2 cannot be read; nothing has changed then.
  */
 export async function ingestRange(
@@ -28,10 +28,13 @@ export async function ingestRange(
   files: R2Bucket,
   row: BatchRow,
   nowMs: () => number,
-): Promise<boolean> {
+): Promise<void> {
   if (row.source_key === null) throw new Error("a batch in validating has no file to read");
   const head = await files.head(row.source_key);
-  if (head === null) return fail(store, [MISSING], nowMs());
+  if (head === null) {
+    missing(store, row, nowMs());
+    return;
+  }
   const splitter = new JsonlSplitter({
     maxLineBytes: MAX_LINE_BYTES,
     offset: row.source_offset,
@@ -44,31 +47,27 @@ export async function ingestRange(
     const length = Math.min(RANGE_BYTES, head.size - at);
     if (length > 0) {
       const part = await files.get(row.source_key, { range: { offset: at, length } });
-      if (part === null) return fail(store, [MISSING], nowMs());
+      if (part === null) {
+        missing(store, row, nowMs());
+        return;
+      }
       lines = lines.concat(splitter.push(new Uint8Array(await part.arrayBuffer())));
       at += length;
     }
     if (at >= head.size) lines = lines.concat(splitter.end());
   } while (lines.length === 0 && at < head.size);
-  return store.transaction(() => commit(store, row, lines, at >= head.size, nowMs()));
+  store.transaction(() => commit(store, row, lines, at >= head.size, nowMs()));
 }
 
 /** Adds the lines' tasks. Guarded by the place read from: a second reader of it changes nothing. */
-function commit(
-  store: Store,
-  read: BatchRow,
-  lines: Line[],
-  last: boolean,
-  nowMs: number,
-): boolean {
+function commit(store: Store, read: BatchRow, lines: Line[], last: boolean, nowMs: number): void {
   const row = store.rows.get();
-  if (row?.status !== "validating" || row.source_offset !== read.source_offset) {
-    return row?.status !== "validating";
-  }
+  if (row?.status !== "validating" || row.source_offset !== read.source_offset) return;
   const errors: BatchError[] = row.errors === null ? [] : (JSON.parse(row.errors) as BatchError[]);
   const tasks: NewTask[] = [];
   const numbers: number[] = [];
   for (const line of lines) {
+    if (errors.length >= MAX_ERRORS) break;
     const parsed = parse(line, row);
     if ("task" in parsed) {
       tasks.push(parsed.task);
@@ -88,18 +87,18 @@ function commit(
   if (last && errors.length === 0 && store.progress().total === 0) errors.push(EMPTY);
   errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
   if (errors.length > 0 && (last || errors.length >= MAX_ERRORS)) {
-    return fail(store, errors.slice(0, MAX_ERRORS), nowMs);
+    fail(store, row, errors.slice(0, MAX_ERRORS), nowMs);
+    return;
   }
   const model = commonModel(row.model, tasks);
   if (last) {
     store.rows.begin(model, nowMs);
-    return true;
+    return;
   }
   if (errors.length > 0) store.rows.setErrors(errors);
   if (model !== null) store.rows.setModel(model);
   const end = lines.at(-1);
   store.rows.setSource(end?.end ?? row.source_offset, end?.number ?? row.source_line);
-  return false;
 }
 
 type Parsed = { task: NewTask } | { fault: Omit<BatchError, "line"> };
@@ -126,10 +125,14 @@ export function commonModel(before: string | null, tasks: readonly NewTask[]): s
   return model;
 }
 
-function fail(store: Store, errors: BatchError[], nowMs: number): true {
+function missing(store: Store, row: BatchRow, nowMs: number): void {
+  store.transaction(() => fail(store, row, [MISSING], nowMs));
+}
+
+function fail(store: Store, row: BatchRow, errors: BatchError[], nowMs: number): void {
+  if (!store.rows.fail(errors, nowMs)) return;
   dropTasks(store.sql);
-  store.rows.fail(errors, nowMs);
-  return true;
+  announce(store, row, "batch.failed", nowMs);
 }
 
 const MISSING: BatchError = {

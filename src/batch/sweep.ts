@@ -1,8 +1,8 @@
 import type { Config } from "../config.ts";
 import { projectStub } from "../stubs.ts";
 import { deliver } from "../webhooks/deliver.ts";
-import type { Event, EventType } from "../wire/event.ts";
-import { eventId, outputFileIds, outputLineStem } from "../wire/ids.ts";
+import { outputFileIds, outputLineStem } from "../wire/ids.ts";
+import { announce } from "./announce.ts";
 import { ingestRange } from "./ingest.ts";
 import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
@@ -19,6 +19,8 @@ const CLOSE_AT_ONCE = 5_000;
 const PASS_MS = 20_000;
 /** While calls are in flight the Limiter hears from the batch this often, well inside its hold TTL. */
 const CONFIRM_MS = 30_000;
+/** Work that waits is looked at this often, whatever else was to wake the batch and did not. */
+const CHECK_MS = 60_000;
 /** After a step failed (R2, a Project or a receiver out of reach), the next pass comes this soon. */
 const FAILED_RETRY_MS = 2_000;
 
@@ -54,8 +56,7 @@ async function step(store: Store, env: Env, config: Config): Promise<boolean> {
   const nowMs = Date.now();
 
   if (row.status === "validating") {
-    const left = await ingestRange(store, env.FILES, row, Date.now);
-    if (left && store.rows.get()?.status === "failed") announceEnd(store, row, "failed", nowMs);
+    await ingestRange(store, env.FILES, row, Date.now);
     return true;
   }
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs)) {
@@ -95,7 +96,9 @@ async function wind(
   if (store.progress().running > 0) return false;
   if (row.status === "in_progress") return store.rows.finalize(nowMs);
   await registerFiles(store, env, row, nowMs);
-  announceEnd(store, row, ending, nowMs);
+  store.transaction(() => {
+    if (store.rows.end(ending, nowMs)) announce(store, row, `batch.${ending}`, nowMs);
+  });
   return true;
 }
 
@@ -132,23 +135,6 @@ async function registerFiles(store: Store, env: Env, row: BatchRow, nowMs: numbe
   await projectStub(env, row.project).addOutputFiles(row.batch_id, files, nowMs);
 }
 
-/** Ends the batch and, in the same transaction, makes its webhook due. */
-function announceEnd(store: Store, row: BatchRow, ending: Ending | "failed", nowMs: number): void {
-  const type: EventType = `batch.${ending}`;
-  store.transaction(() => {
-    if (ending !== "failed" && !store.rows.end(ending, nowMs)) return;
-    if (row.webhook_url === null) return;
-    const event: Event = {
-      id: eventId(row.batch_id, type),
-      object: "event",
-      type,
-      created_at: Math.floor(nowMs / 1000),
-      data: { id: row.batch_id },
-    };
-    store.deliveries.add(event.id, row.webhook_url, JSON.stringify(event), nowMs);
-  });
-}
-
 /**
  * When the next pass is due by what the tables show, or undefined when nothing is.
  *
@@ -176,6 +162,7 @@ export function nextSweepMs(
     if (row.ending === null) {
       times.push(row.expires_at, store.tasks.nextDueMs(nowMs), lostAtMs);
       if (blockedUntilMs > nowMs) times.push(blockedUntilMs);
+      if (pending > 0) times.push(nowMs + CHECK_MS);
     }
   }
   const due = times.filter((time) => time !== undefined);
