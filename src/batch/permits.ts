@@ -1,4 +1,4 @@
-import type { AcquireReply, AcquireRequest } from "../limiter/limiter.ts";
+import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment } from "./exchange.ts";
 

@@ -3,18 +3,9 @@ import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { readConfig } from "../config.ts";
 import { type Ask, admit, type Grant } from "../core/admission.ts";
 import type { BatchRef } from "../wire/messages.ts";
+import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import { migrations } from "./schema.ts";
 import { LimiterStore } from "./store.ts";
-
-/** What a Batch says and asks; see `Ask` in core/admission.ts. */
-export interface AcquireRequest extends Omit<Ask, "batch"> {
-  ref: BatchRef;
-}
-
-/** The grant, and a batch that waits for somebody to serve it, if there is one. */
-export interface AcquireReply extends Grant {
-  invite: BatchRef | null;
-}
 
 /** A batch that was shown to one asker is not shown to the next ones for this long. */
 const INVITE_EVERY_MS = 1_000;

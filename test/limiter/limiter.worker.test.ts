@@ -1,7 +1,7 @@
 import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { AcquireRequest } from "../../src/limiter/limiter.ts";
+import type { AcquireRequest } from "../../src/limiter/acquire.ts";
 import { limiterStub } from "../../src/stubs.ts";
 
 /** The worker tests' upstream allows 50 calls in flight and no more; see wrangler.toml. */

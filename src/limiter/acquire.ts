@@ -1,0 +1,14 @@
+import type { Ask, Grant } from "../core/admission.ts";
+import type { BatchRef } from "../wire/messages.ts";
+
+/** What a Batch and a Limiter speak. */
+
+/** What a Batch says and asks; see `Ask` in core/admission.ts. */
+export interface AcquireRequest extends Omit<Ask, "batch"> {
+  ref: BatchRef;
+}
+
+/** The grant, and a batch that waits for somebody to serve it, if there is one. */
+export interface AcquireReply extends Grant {
+  invite: BatchRef | null;
+}
