@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Muster, startMuster } from "../../src/cli/serve.ts";
+import {
+  type Simulator,
+  type SimulatorSettings,
+  startSimulator,
+} from "../../src/simulator/index.ts";
+
+/** A whole Muster of a test's own: simulator, `wrangler dev`, fresh state. */
+export interface Running {
+  /** Base URL with /v1. */
+  url: string;
+  apiKey: string;
+  simulator: Simulator;
+  get(path: string, headers?: Record<string, string>): Promise<Response>;
+  post(path: string, body: unknown): Promise<Response>;
+  /** `kill -9` to the whole process tree. */
+  kill(): Promise<void>;
+  /** Starts again on the same state and the same upstream, after `kill`. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts one, with the simulator's settings and Muster's variables. */
+export async function startTestMuster(
+  settings: SimulatorSettings = {},
+  vars: Record<string, string> = {},
+): Promise<Running> {
+  const simulator = await startSimulator({ latency: { kind: "fixed", ms: 20 }, ...settings });
+  const stateDir = await mkdtemp(join(tmpdir(), "muster-test-"));
+  const options = {
+    stateDir,
+    vars: {
+      MUSTER_API_KEYS: "default:sk-muster-test",
+      UPSTREAM_BASE_URL: simulator.url,
+      CONSUMER_LANES: vars["UPSTREAM_MAX_CONCURRENCY"] ?? "50",
+      ...vars,
+    },
+  };
+  let muster: Muster = await startMuster(options);
+  const send = (path: string, init: RequestInit): Promise<Response> => {
+    const headers = new Headers(init.headers);
+    headers.set("authorization", `Bearer ${muster.apiKey}`);
+    return fetch(`${muster.url}${path}`, { ...init, headers });
+  };
+  return {
+    get url() {
+      return muster.url;
+    },
+    get apiKey() {
+      return muster.apiKey;
+    },
+    simulator,
+    get: (path, headers = {}) => send(path, { headers }),
+    post: (path, body) => send(path, { method: "POST", body: JSON.stringify(body) }),
+    kill: () => muster.kill(),
+    async restart() {
+      muster = await startMuster(options);
+    },
+    async stop() {
+      await muster.stop();
+      await simulator.close();
+      await rm(stateDir, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,15 @@
+import { defineProject } from "vitest/config";
+
+/** Tests against a whole Muster under `wrangler dev`, as a user has it. */
+export default defineProject({
+  root: new URL("..", import.meta.url).pathname,
+  test: {
+    name: "e2e",
+    include: ["test/{conformance,scenarios,e2e}/**/*.test.ts"],
+    exclude: ["test/**/*.worker.test.ts"],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // Each file has a server of its own; two cores hold one at a time.
+    fileParallelism: false,
+  },
+});
