@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { readConfig } from "../config.ts";
-import { type Ask, admit, type Grant } from "../core/admission.ts";
+import { admit } from "../core/admission.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import { migrations } from "./schema.ts";
