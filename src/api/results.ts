@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
-import type { ResultsPage } from "../batch/batch.ts";
+import type { ResultsPage } from "../batch/engine.ts";
 import type { OutcomeKind, OutcomeRow } from "../batch/store/outcomes.ts";
 import { readContent } from "../core/content.ts";
 import { errorMessage } from "../core/outcome.ts";

@@ -5,6 +5,7 @@ import { announce } from "./announce.ts";
 import type { BatchRow } from "./schema.ts";
 import { addTasks, dropTasks } from "./store/intake.ts";
 import type { Store } from "./store/store.ts";
+import type { World } from "./world.ts";
 
 /**
  * Reads a batch's input file from R2: in ranges, each committed with its place in the file, so that
@@ -23,16 +24,11 @@ const MAX_ERRORS = 100;
  *
  * @throws when R2 cannot be read; nothing has changed then.
  */
-export async function ingestRange(
-  store: Store,
-  files: R2Bucket,
-  row: BatchRow,
-  nowMs: () => number,
-): Promise<void> {
+export async function ingestRange(store: Store, world: World, row: BatchRow): Promise<void> {
   if (row.source_key === null) throw new Error("a batch in validating has no file to read");
-  const head = await files.head(row.source_key);
-  if (head === null) {
-    missing(store, row, nowMs());
+  const size = await world.fileSize(row.source_key);
+  if (size === undefined) {
+    missing(store, row, world.nowMs());
     return;
   }
   const splitter = new JsonlSplitter({
@@ -44,19 +40,19 @@ export async function ingestRange(
   let at = row.source_offset;
   // A line longer than a range takes several; the splitter bounds what it keeps of it.
   do {
-    const length = Math.min(RANGE_BYTES, head.size - at);
+    const length = Math.min(RANGE_BYTES, size - at);
     if (length > 0) {
-      const part = await files.get(row.source_key, { range: { offset: at, length } });
-      if (part === null) {
-        missing(store, row, nowMs());
+      const part = await world.readFile(row.source_key, at, length);
+      if (part === undefined) {
+        missing(store, row, world.nowMs());
         return;
       }
-      lines = lines.concat(splitter.push(new Uint8Array(await part.arrayBuffer())));
+      lines = lines.concat(splitter.push(part));
       at += length;
     }
-    if (at >= head.size) lines = lines.concat(splitter.end());
-  } while (lines.length === 0 && at < head.size);
-  store.transaction(() => commit(store, row, lines, at >= head.size, nowMs()));
+    if (at >= size) lines = lines.concat(splitter.end());
+  } while (lines.length === 0 && at < size);
+  store.transaction(() => commit(store, row, lines, at >= size, world.nowMs()));
 }
 
 /** Adds the lines' tasks. Guarded by the place read from: a second reader of it changes nothing. */

@@ -1,18 +1,19 @@
 import type { BatchRef, Pointer } from "../wire/messages.ts";
+import type { World } from "./world.ts";
 
 /** A pointer that nobody picked up after this long is taken for lost and sent again. */
 const PATIENCE_MS = 10_000;
 /** Each time that happens the patience doubles, up to this: the queue may just be long. */
 const PATIENCE_MAX_MS = 300_000;
 
-/** The only sender to the tasks queue. Knows which pointers are out; forgetting them is harmless. */
+/** The batch's pointers on the tasks queue. Knows which pointers are out; forgetting them is harmless. */
 export class Pointers {
-  readonly #queue: Queue<Pointer>;
+  readonly #world: World;
   #sentAtMs: number[] = [];
   #patienceMs = PATIENCE_MS;
 
-  constructor(queue: Queue<Pointer>) {
-    this.#queue = queue;
+  constructor(world: World) {
+    this.#world = world;
   }
 
   /** Pointers that may still be picked up. */
@@ -47,11 +48,9 @@ export class Pointers {
       const messages = Array.from({ length: Math.min(left, MAX_SEND) }, () => ({ body }));
       for (const _ of messages) this.#sentAtMs.push(nowMs);
       try {
-        await this.#queue.sendBatch(messages);
+        await this.#world.sendPointers(messages);
       } catch (error) {
-        console.warn(
-          JSON.stringify({ event: "pointers_not_sent", batch: ref.batch_id, error: String(error) }),
-        );
+        this.#world.log({ event: "pointers_not_sent", batch: ref.batch_id, error: String(error) });
         return;
       }
     }

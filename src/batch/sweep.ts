@@ -1,12 +1,11 @@
 import type { Config } from "../config.ts";
-import { projectStub } from "../stubs.ts";
-import { deliver } from "../webhooks/deliver.ts";
 import { outputFileIds, outputLineStem } from "../wire/ids.ts";
 import { announce } from "./announce.ts";
 import { ingestRange } from "./ingest.ts";
 import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
 import type { Store } from "./store/store.ts";
+import type { World } from "./world.ts";
 
 /**
  * The alarm's pass over a batch: everything that must happen without a client or a consumer asking.
@@ -31,32 +30,32 @@ const FAILED_RETRY_MS = 2_000;
  */
 export async function sweep(
   store: Store,
-  env: Env,
+  world: World,
   config: Config,
   permits: Permits,
 ): Promise<number | undefined> {
-  const startedMs = Date.now();
+  const startedMs = world.nowMs();
   try {
-    while (await step(store, env, config)) {
-      if (Date.now() - startedMs > PASS_MS) return Date.now() + 1;
+    while (await step(store, world, config)) {
+      if (world.nowMs() - startedMs > PASS_MS) return world.nowMs() + 1;
     }
     if (store.progress().running > 0) await permits.tell();
     return undefined;
   } catch (error) {
     const batch = store.rows.get()?.batch_id;
-    console.error(JSON.stringify({ event: "sweep_failed", batch, error: String(error) }));
-    return Date.now() + FAILED_RETRY_MS;
+    world.log({ event: "sweep_failed", batch, error: String(error) });
+    return world.nowMs() + FAILED_RETRY_MS;
   }
 }
 
 /** Does the first thing that is due. @returns whether there may be more. */
-async function step(store: Store, env: Env, config: Config): Promise<boolean> {
+async function step(store: Store, world: World, config: Config): Promise<boolean> {
   const row = store.rows.get();
   if (row === undefined) return false;
-  const nowMs = Date.now();
+  const nowMs = world.nowMs();
 
   if (row.status === "validating") {
-    await ingestRange(store, env.FILES, row, Date.now);
+    await ingestRange(store, world, row);
     return true;
   }
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs)) {
@@ -71,10 +70,10 @@ async function step(store: Store, env: Env, config: Config): Promise<boolean> {
     if (pending + running === 0) return store.rows.stop("completed");
   }
   if (row.ending !== null && ["in_progress", "cancelling", "finalizing"].includes(row.status)) {
-    return wind(store, env, row, row.ending, nowMs);
+    return wind(store, world, row, row.ending, nowMs);
   }
   for (const delivery of store.deliveries.due(nowMs)) {
-    const sent = await deliver(delivery, row.webhook_secret, config, Date.now, Math.random);
+    const sent = await world.deliver(delivery, row.webhook_secret);
     store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
   }
   return false;
@@ -83,7 +82,7 @@ async function step(store: Store, env: Env, config: Config): Promise<boolean> {
 /** Brings a batch that hands out no more tasks to its end. @returns whether there may be more. */
 async function wind(
   store: Store,
-  env: Env,
+  world: World,
   row: BatchRow,
   ending: Ending,
   nowMs: number,
@@ -95,7 +94,7 @@ async function wind(
   // Calls in flight finish; the last one's exchange sets the alarm.
   if (store.progress().running > 0) return false;
   if (row.status === "in_progress") return store.rows.finalize(nowMs);
-  await registerFiles(store, env, row, nowMs);
+  await registerFiles(store, world, row, nowMs);
   store.transaction(() => {
     if (store.rows.end(ending, nowMs)) announce(store, row, `batch.${ending}`, nowMs);
   });
@@ -124,7 +123,12 @@ function closeSome(
 }
 
 /** Puts the output and error file into the project's index. Doing it twice is doing it once. */
-async function registerFiles(store: Store, env: Env, row: BatchRow, nowMs: number): Promise<void> {
+async function registerFiles(
+  store: Store,
+  world: World,
+  row: BatchRow,
+  nowMs: number,
+): Promise<void> {
   const { output_bytes, error_bytes } = store.progress();
   const ids = outputFileIds(row.batch_id);
   const files = [
@@ -132,7 +136,7 @@ async function registerFiles(store: Store, env: Env, row: BatchRow, nowMs: numbe
     { id: ids.error, bytes: error_bytes, kind: "error" as const },
   ].filter(({ bytes }) => bytes > 0);
   if (files.length === 0) return;
-  await projectStub(env, row.project).addOutputFiles(row.batch_id, files, nowMs);
+  await world.registerFiles({ project: row.project, batch_id: row.batch_id }, files, nowMs);
 }
 
 /**
@@ -146,10 +150,10 @@ export function nextSweepMs(
   config: Config,
   lostAtMs: number | undefined,
   blockedUntilMs: number,
+  nowMs: number,
 ): number | undefined {
   const row = store.rows.get();
   if (row === undefined) return undefined;
-  const nowMs = Date.now();
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
   const times = [store.deliveries.nextMs()];
   if (row.status === "in_progress" || row.status === "cancelling") {

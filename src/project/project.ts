@@ -1,15 +1,9 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
+import type { OutputFile } from "./output-file.ts";
 import { type FileRow, migrations } from "./schema.ts";
 import { type FileQuery, type Page, ProjectStore } from "./store.ts";
-
-/** An output or error file of a batch, as the batch reports it at its end. */
-export interface OutputFile {
-  id: string;
-  bytes: number;
-  kind: "output" | "error";
-}
 
 /** One project: the index of its batches and files. */
 export class Project extends DurableObject<Env> {

@@ -1,2 +1,379 @@
-import { Permits } from "../../src/batch/permits.ts";
-export const x = Permits;
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Assignment } from "../../src/batch/exchange.ts";
+import type { Ask, Grant } from "../../src/core/admission.ts";
+import type { BatchRef } from "../../src/wire/messages.ts";
+
+// permits.ts names types of limiter.ts, which needs the Workers types that this program lacks: so
+// it is loaded without them, and what is used of it is written down here.
+type Said = Omit<Ask, "batch">;
+type News = Pick<Said, "extraTokens" | "throttled" | "answered">;
+type Reply = Grant & { invite: BatchRef | null };
+interface Turn {
+  tasks: Assignment[];
+  retryInMs: number | null;
+  invite: BatchRef | null;
+}
+interface Floor {
+  held(): number;
+  costs(want: number): number[];
+  claim(holder: string, startInMs: readonly number[]): Assignment[];
+  acquire(said: Said): Promise<Reply>;
+}
+interface Permits {
+  note(news: News): void;
+  turn(holder: string, want: number): Promise<Turn>;
+  tell(): Promise<void>;
+}
+const source = new URL("../../src/batch/permits.ts", import.meta.url).pathname;
+const { Permits } = (await import(source)) as { Permits: new (floor: Floor) => Permits };
+
+const QUIET: News = { extraTokens: 0, throttled: undefined, answered: false };
+const ANSWERED: News = { extraTokens: 5, throttled: undefined, answered: true };
+const INVITED: BatchRef = { project: "p", batch_id: "batch_other" };
+
+/** One ask that the Limiter has heard; the test answers it. */
+interface Heard {
+  said: Said;
+  grant(startInMs: number[], rest?: Partial<Reply>): Promise<void>;
+  refuse(): Promise<void>;
+}
+
+/** A batch's floor with `ready` tasks, and a Limiter that answers when the test says so. */
+class Stage implements Floor {
+  readonly heard: Heard[] = [];
+  readonly claims: { holder: string; startInMs: readonly number[] }[] = [];
+  running = 0;
+  ready: number;
+  claimFails = false;
+  readonly permits: Permits;
+
+  constructor(ready = 100) {
+    this.ready = ready;
+    this.permits = new Permits(this);
+  }
+
+  held(): number {
+    return this.running;
+  }
+
+  costs(want: number): number[] {
+    return Array.from({ length: Math.min(want, this.ready) }, (_, index) => 10 + index);
+  }
+
+  claim(holder: string, startInMs: readonly number[]): Assignment[] {
+    if (this.claimFails) throw new Error("storage is away");
+    this.claims.push({ holder, startInMs: [...startInMs] });
+    const tasks = startInMs.slice(0, this.ready).map((startMs, index) => ({
+      seq: this.running + index,
+      attempt: 1,
+      body: "{}",
+      startInMs: startMs,
+    }));
+    this.ready -= tasks.length;
+    this.running += tasks.length;
+    return tasks;
+  }
+
+  acquire(said: Said): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      this.heard.push({
+        said,
+        grant: (startInMs, rest) => {
+          resolve({ startInMs, retryInMs: null, invite: null, ...rest });
+          return settled();
+        },
+        refuse: () => {
+          reject(new Error("the Limiter is away"));
+          return settled();
+        },
+      });
+    });
+  }
+
+  /** The last ask. */
+  get last(): Heard {
+    const last = this.heard.at(-1);
+    if (last === undefined) throw new Error("nothing was asked");
+    return last;
+  }
+}
+
+/** Everything that follows from what has been answered so far has happened. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+}
+
+describe("a turn", () => {
+  test("asks for the next tasks, and gets them claimed in its name", async () => {
+    const stage = new Stage();
+    const turn = stage.permits.turn("h1", 3);
+    expect(stage.last.said).toEqual({ held: 0, costs: [10, 11, 12], ...QUIET });
+    await stage.last.grant([0, 5, 9]);
+    expect(await turn).toEqual({
+      tasks: [0, 5, 9].map((startInMs, seq) => ({ seq, attempt: 1, body: "{}", startInMs })),
+      retryInMs: null,
+      invite: null,
+    });
+    expect(stage.claims).toEqual([{ holder: "h1", startInMs: [0, 5, 9] }]);
+  });
+
+  test("without a permit claims nothing and says when to ask again", async () => {
+    const stage = new Stage();
+    const turn = stage.permits.turn("h1", 3);
+    await stage.last.grant([], { retryInMs: 400 });
+    expect(await turn).toEqual({ tasks: [], retryInMs: 400, invite: null });
+    expect(stage.claims).toEqual([]);
+  });
+
+  test("that gets fewer than it wants says when to ask again", async () => {
+    const stage = new Stage();
+    const turn = stage.permits.turn("h1", 3);
+    await stage.last.grant([0], { retryInMs: 70 });
+    expect(await turn).toMatchObject({ tasks: [{ seq: 0 }], retryInMs: 70 });
+  });
+
+  test("waits while another ask is under way, and is asked for together with those behind it", async () => {
+    const stage = new Stage();
+    const first = stage.permits.turn("h1", 1);
+    const second = stage.permits.turn("h2", 2);
+    const third = stage.permits.turn("h3", 3);
+    await settled();
+    expect(stage.heard).toHaveLength(1);
+    await stage.last.grant([0]);
+    expect((await first).tasks).toHaveLength(1);
+    expect(stage.heard).toHaveLength(2);
+    expect(stage.last.said.costs).toHaveLength(5);
+    await stage.last.grant([1, 2, 3, 4, 5]);
+    expect((await second).tasks.map(({ startInMs }) => startInMs)).toEqual([1, 2]);
+    expect((await third).tasks.map(({ startInMs }) => startInMs)).toEqual([3, 4, 5]);
+  });
+
+  test("shares too few permits in the order of asking", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h0", 1);
+    const turns = ["h1", "h2", "h3"].map((holder) => stage.permits.turn(holder, 2));
+    await stage.last.grant([0]);
+    await stage.last.grant([0, 0, 7], { retryInMs: 90 });
+    const got = await Promise.all(turns);
+    expect(got.map(({ tasks }) => tasks.length)).toEqual([2, 1, 0]);
+    expect(got.map(({ retryInMs }) => retryInMs)).toEqual([90, 90, 90]);
+  });
+
+  test("passes on to the next one the permits for which it found no task", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h0", 1);
+    const first = stage.permits.turn("h1", 2);
+    const second = stage.permits.turn("h2", 2);
+    await stage.last.grant([0]);
+    stage.ready = 1;
+    await stage.last.grant([3, 4, 5, 6]);
+    expect((await first).tasks.map(({ startInMs }) => startInMs)).toEqual([3]);
+    expect((await second).tasks).toEqual([]);
+    expect(stage.claims.at(-1)).toEqual({ holder: "h2", startInMs: [4, 5] });
+  });
+
+  test("takes no more permits than it asked for", async () => {
+    const stage = new Stage();
+    const turn = stage.permits.turn("h1", 1);
+    await stage.last.grant([0, 0, 0]);
+    expect((await turn).tasks).toHaveLength(1);
+  });
+
+  test("hands an invitation to one of those who wait, not to all", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h0", 1);
+    const first = stage.permits.turn("h1", 1);
+    const second = stage.permits.turn("h2", 1);
+    await stage.last.grant([0]);
+    await stage.last.grant([], { retryInMs: 50, invite: INVITED });
+    expect((await first).invite).toEqual(INVITED);
+    expect((await second).invite).toBeNull();
+  });
+});
+
+describe("each ask", () => {
+  test("tells the calls in flight as they are when it is sent", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h1", 2);
+    void stage.permits.turn("h2", 2);
+    await stage.last.grant([0, 0]);
+    expect(stage.last.said.held).toBe(2);
+    stage.running -= 1;
+    void stage.permits.turn("h1", 1);
+    await stage.last.grant([0, 0]);
+    expect(stage.last.said.held).toBe(3);
+  });
+
+  test("is sent only when the one before it is answered, in any order of events", async () => {
+    const event = fc.constantFrom("turn", "tell", "note", "grant", "refuse");
+    await fc.assert(
+      fc.asyncProperty(fc.array(event, { maxLength: 40 }), async (events) => {
+        const stage = new Stage(1000);
+        const turns: Promise<Turn>[] = [];
+        let answered = 0;
+        const answer = async (grants: boolean) => {
+          const ask = stage.heard[answered];
+          if (ask === undefined) return;
+          answered += 1;
+          if (grants) await ask.grant(ask.said.costs.map(() => 0));
+          else await ask.refuse();
+        };
+        for (const happened of events) {
+          if (happened === "turn") turns.push(stage.permits.turn(`h${turns.length}`, 2));
+          if (happened === "tell") void stage.permits.tell();
+          if (happened === "note") stage.permits.note(ANSWERED);
+          if (happened === "grant") await answer(true);
+          if (happened === "refuse") await answer(false);
+          await settled();
+          expect(stage.heard.length - answered).toBeLessThanOrEqual(1);
+        }
+        while (answered < stage.heard.length) await answer(true);
+        expect(await Promise.all(turns)).toHaveLength(turns.length);
+      }),
+    );
+  });
+});
+
+describe("news", () => {
+  test("is told with the next ask, and once", async () => {
+    const stage = new Stage();
+    stage.permits.note({ extraTokens: 5, throttled: { afterMs: 100 }, answered: true });
+    void stage.permits.turn("h1", 1);
+    expect(stage.last.said).toMatchObject({
+      extraTokens: 5,
+      throttled: { afterMs: 100 },
+      answered: true,
+    });
+    await stage.last.grant([0]);
+    void stage.permits.turn("h1", 1);
+    expect(stage.last.said).toMatchObject(QUIET);
+  });
+
+  test("of several reports is told as one: tokens added, any answer, any 429", async () => {
+    const stage = new Stage();
+    stage.permits.note({ extraTokens: 5, throttled: undefined, answered: true });
+    stage.permits.note({ extraTokens: -30, throttled: {}, answered: false });
+    stage.permits.note(QUIET);
+    void stage.permits.turn("h1", 1);
+    expect(stage.last.said).toMatchObject({ extraTokens: -25, throttled: {}, answered: true });
+  });
+
+  test.each<[News["throttled"], News["throttled"], News["throttled"]]>([
+    [{ afterMs: 100 }, { afterMs: 900 }, { afterMs: 900 }],
+    [{ afterMs: 900 }, { afterMs: 100 }, { afterMs: 900 }],
+    [{ afterMs: 100 }, {}, { afterMs: 100 }],
+    [{}, { afterMs: 100 }, { afterMs: 100 }],
+    [{}, undefined, {}],
+    [undefined, { afterMs: 0 }, { afterMs: 0 }],
+  ])("of 429s %j and %j is the longest wait", async (one, other, told) => {
+    const stage = new Stage();
+    stage.permits.note({ ...QUIET, throttled: one });
+    stage.permits.note({ ...QUIET, throttled: other });
+    void stage.permits.turn("h1", 1);
+    expect(stage.last.said.throttled).toEqual(told);
+  });
+
+  test("that comes while an ask is under way goes out with the next one", async () => {
+    const stage = new Stage();
+    const turn = stage.permits.turn("h1", 1);
+    stage.permits.note(ANSWERED);
+    expect(stage.last.said).toMatchObject(QUIET);
+    await stage.last.grant([0]);
+    expect((await turn).tasks).toHaveLength(1);
+    expect(stage.heard).toHaveLength(2);
+    expect(stage.last.said).toEqual({ held: 1, costs: [], ...ANSWERED });
+  });
+
+  test("is told without a turn, with what is held and no wish", async () => {
+    const stage = new Stage();
+    stage.running = 4;
+    stage.permits.note(ANSWERED);
+    const told = stage.permits.tell();
+    expect(stage.last.said).toEqual({ held: 4, costs: [], ...ANSWERED });
+    await stage.last.grant([]);
+    await told;
+    expect(stage.heard).toHaveLength(1);
+  });
+
+  test("is told even when there is none, so that the hold is confirmed", async () => {
+    const stage = new Stage();
+    stage.running = 4;
+    void stage.permits.tell();
+    expect(stage.last.said).toEqual({ held: 4, costs: [], ...QUIET });
+  });
+
+  test("of a tell during an ask is not told before that one is answered", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h1", 1);
+    void stage.permits.tell();
+    await settled();
+    expect(stage.heard).toHaveLength(1);
+    await stage.last.grant([0]);
+    expect(stage.heard).toHaveLength(2);
+  });
+});
+
+describe("a Limiter that throws", () => {
+  test("gives no task and a time to ask again, to everybody who waits", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h0", 1);
+    const turns = [stage.permits.turn("h1", 1), stage.permits.turn("h2", 1)];
+    await stage.last.grant([0]);
+    await stage.last.refuse();
+    for (const turn of await Promise.all(turns)) {
+      expect(turn).toMatchObject({ tasks: [], invite: null });
+      expect(turn.retryInMs).toBeGreaterThan(0);
+    }
+  });
+
+  test("is asked again by the next turn", async () => {
+    const stage = new Stage();
+    void stage.permits.turn("h1", 1);
+    await stage.last.refuse();
+    const turn = stage.permits.turn("h1", 1);
+    await stage.last.grant([0]);
+    expect((await turn).tasks).toHaveLength(1);
+  });
+
+  test("does not make a tell throw, nor ask again without end", async () => {
+    const stage = new Stage();
+    const told = stage.permits.tell();
+    await stage.last.refuse();
+    await told;
+    expect(stage.heard).toHaveLength(1);
+  });
+
+  // Known bug: the news is dropped before the ask and not noted again when it fails.
+  test.fails("is told the news again with the next ask", async () => {
+    const stage = new Stage();
+    stage.permits.note({ extraTokens: 5, throttled: { afterMs: 20_000 }, answered: true });
+    void stage.permits.turn("h1", 1);
+    await stage.last.refuse();
+    stage.permits.note({ extraTokens: 2, throttled: undefined, answered: false });
+    void stage.permits.turn("h1", 1);
+    expect(stage.last.said).toMatchObject({
+      extraTokens: 7,
+      throttled: { afterMs: 20_000 },
+      answered: true,
+    });
+  });
+});
+
+describe("a claim that throws", () => {
+  // Known bug: the pump stays marked as asking, and nobody gets an answer from then on.
+  test.fails("ends the turn without tasks, and later turns get theirs", async () => {
+    const stage = new Stage();
+    const told = stage.permits.tell();
+    const turns = [stage.permits.turn("h1", 1)];
+    await stage.last.grant([]);
+    stage.claimFails = true;
+    // Awaited first: what rejects here is the pump that the turn waits for.
+    await Promise.all([stage.last.grant([0]), told]);
+    expect(await turns[0]).toMatchObject({ tasks: [], invite: null });
+    stage.claimFails = false;
+    turns.push(stage.permits.turn("h2", 1));
+    await stage.last.grant([0]);
+    expect((await turns[1])?.tasks).toHaveLength(1);
+  });
+});

@@ -1,0 +1,303 @@
+import type { Config } from "../config.ts";
+import { pointersNeeded } from "../core/lanes.ts";
+import type { BatchObject } from "../wire/batch.ts";
+import { ok, type Result, refuse } from "../wire/errors.ts";
+import type { BatchRef } from "../wire/messages.ts";
+import type { NewTask } from "../wire/request.ts";
+import type { Assignment, ExchangeReply, ExchangeRequest } from "./exchange.ts";
+import { commonModel } from "./ingest.ts";
+import { Permits } from "./permits.ts";
+import { Pointers } from "./pointers.ts";
+import type { BatchRow } from "./schema.ts";
+import type { NewBatch } from "./store/batch-row.ts";
+import { addTasks } from "./store/intake.ts";
+import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
+import type { Store } from "./store/store.ts";
+import { nextSweepMs, sweep } from "./sweep.ts";
+import { viewOf } from "./view.ts";
+import type { World } from "./world.ts";
+
+/** A page of outcomes in input order, and where the next one starts; null at the end. */
+export interface ResultsPage {
+  rows: OutcomeRow[];
+  nextAfter: number | null;
+}
+
+/** Bodies handed to one conversation at once: an RPC carries at most 32 MiB. */
+const CLAIM_BYTES = 8 * 1024 * 1024;
+/** Lines in one page of results, likewise. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+/** A conversation with nothing to do is kept for at most this long; after that a pointer wakes one. */
+const IDLE_MS = 2_000;
+/** How often a conversation with free lanes asks whether there is something for them. */
+const POLL_MS = 500;
+
+/**
+ * What a batch does: its tasks, its outcomes, its end. All of it but the platform, which is World
+ * and Store; so a simulator drives this very code. Its memory may vanish at every await: what it
+ * must not forget is in the Store.
+ */
+export class Engine {
+  readonly #store: Store;
+  readonly #world: World;
+  readonly #config: Config;
+  readonly #permits: Permits;
+  readonly #pointers: Pointers;
+  /** When the alarm is set for, as far as this instance knows. */
+  #alarmAtMs: number | undefined;
+  /** The Limiter has nothing for this batch before this time. */
+  #blockedUntilMs = 0;
+
+  /** @param alarmAtMs when the object's alarm is set for, if it is. */
+  constructor(store: Store, world: World, config: Config, alarmAtMs: number | undefined) {
+    this.#store = store;
+    this.#world = world;
+    this.#config = config;
+    this.#alarmAtMs = alarmAtMs;
+    this.#pointers = new Pointers(world);
+    this.#permits = new Permits({
+      held: () => store.progress().running,
+      costs: (want) => this.#costs(want),
+      claim: (holder, startInMs) => this.#claim(holder, startInMs),
+      acquire: (said) => {
+        const row = this.#row();
+        return world.acquire(row.upstream, { ref: refOf(row), ...said });
+      },
+    });
+  }
+
+  /**
+   * Opens the batch: with its tasks, and then it is in progress, or with the key of a file, and
+   * then it is validating. Opening it twice changes nothing.
+   */
+  open(batch: NewBatch, tasks: NewTask[] | null): Result<BatchObject> {
+    const store = this.#store;
+    const nowMs = this.#world.nowMs();
+    store.transaction(() => {
+      if (!store.rows.insert(batch) || tasks === null) return;
+      addTasks(store.sql, tasks);
+      store.rows.begin(commonModel(null, tasks), nowMs);
+    });
+    this.#arm(nowMs + 1);
+    return this.view();
+  }
+
+  /** The batch as clients see it. */
+  view(): Result<BatchObject> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    return ok(viewOf(row, this.#store.progress()));
+  }
+
+  /** Stops handing out tasks. Calls in flight finish, finished work is kept. */
+  cancel(): Result<BatchObject> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    const nowMs = this.#world.nowMs();
+    if (this.#store.rows.cancel(nowMs)) {
+      this.#arm(nowMs + 1);
+    } else if (row.status !== "cancelling" && row.status !== "cancelled") {
+      return refuse(
+        "invalid_request",
+        `This batch is ${row.status}; only one that is validating or in_progress can be cancelled.`,
+        "id",
+        "batch_not_cancellable",
+      );
+    }
+    return this.view();
+  }
+
+  /** A page of outcomes after a seq, or of those after the task with a custom_id. */
+  results(
+    kind: OutcomeKind,
+    after: number | { customId: string },
+    limit: number,
+  ): Result<ResultsPage> {
+    const { sql } = this.#store;
+    const afterSeq = typeof after === "number" ? after : seqOf(sql, after.customId);
+    if (afterSeq === undefined) {
+      return refuse("invalid_request", "No task of this batch has that task_id.", "after");
+    }
+    const rows = readOutcomes(sql, kind, afterSeq, limit, PAGE_BYTES);
+    const last = rows.at(-1)?.seq;
+    const more = last !== undefined && readOutcomes(sql, kind, last, 1, 1).length > 0;
+    return ok({ rows, nextAfter: more ? last : null });
+  }
+
+  /** Takes a conversation's reports and gives it what is next. */
+  async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    const store = this.#store;
+    const row = store.rows.get();
+    if (row === undefined) return NOTHING;
+    const nowMs = this.#world.nowMs();
+    this.#take(store, row, request, nowMs);
+
+    const active = row.status === "in_progress" && row.ending === null;
+    const want = active && !request.leaving ? request.want : 0;
+    const turn =
+      want > 0
+        ? await this.#permits.turn(request.holder, want)
+        : { tasks: [], retryInMs: null, invite: null };
+    if (want === 0 && request.reports.length > 0) this.#world.background(this.#permits.tell());
+
+    const waitMs = active ? this.#waitMs(store, turn.retryInMs, nowMs) : null;
+    const end =
+      turn.tasks.length === 0 &&
+      (request.leaving || waitMs === null || waitMs > IDLE_MS) &&
+      store.tasks.heldBy(request.holder) === 0;
+    if (end) {
+      store.holders.remove(request.holder);
+      this.#blockedUntilMs = turn.retryInMs === null ? 0 : nowMs + turn.retryInMs;
+      this.#wake(nowMs);
+    }
+    this.#arm(this.#nextMs());
+    return { endpoint: row.endpoint, tasks: turn.tasks, waitMs, end, invite: turn.invite };
+  }
+
+  /** Looks after the batch now: for a pointer that ended in the dead-letter queue. */
+  poke(): void {
+    if (this.#store.rows.get() !== undefined) this.#arm(this.#world.nowMs() + 1);
+  }
+
+  /** The alarm: one pass of the sweep, pointers for work nobody looks after, and the next alarm. */
+  async alarm(): Promise<void> {
+    // Armed before the work: if this instance dies in the middle, the alarm comes again.
+    this.#alarmAtMs = undefined;
+    this.#arm(this.#world.nowMs() + SAFETY_MS);
+    const againMs = await sweep(this.#store, this.#world, this.#config, this.#permits);
+    if (this.#store.rows.get() === undefined) return;
+    this.#wake(this.#world.nowMs());
+    this.#alarmAtMs = undefined;
+    const next = againMs ?? this.#nextMs();
+    if (next === undefined) this.#world.deleteAlarm();
+    else this.#arm(next);
+  }
+
+  #nextMs(): number | undefined {
+    return nextSweepMs(
+      this.#store,
+      this.#config,
+      this.#pointers.lostAtMs(),
+      this.#blockedUntilMs,
+      this.#world.nowMs(),
+    );
+  }
+
+  /** Records what a conversation reports. */
+  #take(store: Store, row: BatchRow, request: ExchangeRequest, nowMs: number): void {
+    store.transaction(() => {
+      if (store.holders.seen(request.holder, nowMs)) this.#pointers.arrived();
+      if (request.holding) store.tasks.requeue(request.holder, request.holding, nowMs);
+      const { reports } = request;
+      if (reports.length === 0) return;
+      const { extraTokens } = store.tasks.record(
+        reports,
+        row.batch_id,
+        this.#config.retry,
+        nowMs,
+        this.#world.random,
+      );
+      const throttled = reports.flatMap(({ verdict }) =>
+        verdict.kind === "throttled" ? [verdict.afterMs ?? 0] : [],
+      );
+      const longestMs = Math.max(...throttled);
+      this.#permits.note({
+        extraTokens,
+        throttled: throttled.length === 0 ? undefined : longestMs > 0 ? { afterMs: longestMs } : {},
+        answered: reports.some(({ verdict }) => verdict.kind === "succeeded"),
+      });
+    });
+  }
+
+  /** How long until there may be something for a conversation; null when nothing will come. */
+  #waitMs(store: Store, retryInMs: number | null, nowMs: number): number | null {
+    const { pending } = store.progress();
+    if (pending === 0) return null;
+    if (retryInMs !== null) return retryInMs;
+    if (store.tasks.ready(pending, nowMs) > 0) return POLL_MS;
+    return Math.max(1, (store.tasks.nextDueMs(nowMs) ?? nowMs) - nowMs);
+  }
+
+  #costs(want: number): number[] {
+    const store = this.#store;
+    const row = this.#row();
+    if (row.status !== "in_progress" || row.ending !== null) return [];
+    const room = (row.max_concurrency ?? Number.POSITIVE_INFINITY) - store.progress().running;
+    const limit = Math.max(0, Math.min(want, room));
+    return store.tasks.next(limit, this.#world.nowMs()).map(({ cost }) => cost);
+  }
+
+  #claim(holder: string, startInMs: readonly number[]): Assignment[] {
+    const store = this.#store;
+    const row = this.#row();
+    if (row.status !== "in_progress" || row.ending !== null) return [];
+    const nowMs = this.#world.nowMs();
+    const claimed = store.transaction(() => {
+      // A sweep may have taken the holder for gone while it waited for its permits.
+      store.holders.seen(holder, nowMs);
+      return store.tasks.claim(startInMs.length, holder, CLAIM_BYTES, nowMs);
+    });
+    return claimed.map((task, index) => ({ ...task, startInMs: startInMs[index] ?? 0 }));
+  }
+
+  /** Sends pointers for ready work that too few conversations look after. */
+  #wake(nowMs: number): void {
+    const store = this.#store;
+    const row = this.#row();
+    const limits = this.#config.upstream?.limits;
+    if (row.status !== "in_progress" || row.ending !== null || limits === undefined) return;
+    if (nowMs < this.#blockedUntilMs) return;
+    const { pending, running } = store.progress();
+    const ready = store.tasks.ready(pending, nowMs);
+    const count = pointersNeeded({
+      ready,
+      running,
+      target: Math.min(limits.maxConcurrency, row.max_concurrency ?? limits.maxConcurrency),
+      lanes: this.#config.lanes,
+      conversations: store.holders.count(),
+      outstanding: this.#pointers.outstanding(nowMs),
+    });
+    if (count === 0) return;
+    this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
+    this.#world.background(
+      this.#world
+        .announce(row.upstream, refOf(row), ready)
+        // Nobody is invited then; the pointers are on their way all the same.
+        .catch(() => undefined),
+    );
+  }
+
+  /** Sets the alarm, unless it is set for an earlier time that is still to come. */
+  #arm(atMs: number | undefined): void {
+    if (atMs === undefined) return;
+    const atLeast = Math.max(atMs, this.#world.nowMs() + 1);
+    if (this.#alarmAtMs !== undefined && this.#alarmAtMs <= atLeast) {
+      if (this.#alarmAtMs > this.#world.nowMs()) return;
+    }
+    this.#alarmAtMs = atLeast;
+    this.#world.setAlarm(atLeast);
+  }
+
+  #row(): BatchRow {
+    const row = this.#store.rows.get();
+    if (row === undefined) throw new Error("the batch was never opened");
+    return row;
+  }
+}
+
+/** The alarm comes again after this long if a sweep never ends. */
+const SAFETY_MS = 10_000;
+
+const NOT_OPENED = refuse("not_found", "No such batch.", "id");
+
+export const NOTHING: ExchangeReply = {
+  endpoint: "/v1/chat/completions",
+  tasks: [],
+  waitMs: null,
+  end: true,
+  invite: null,
+};
+
+function refOf(row: BatchRow): BatchRef {
+  return { project: row.project, batch_id: row.batch_id };
+}

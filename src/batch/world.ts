@@ -1,0 +1,32 @@
+import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import type { OutputFile } from "../project/output-file.ts";
+import type { Sent } from "../webhooks/deliver.ts";
+import type { BatchRef, Pointer } from "../wire/messages.ts";
+import type { DeliveryRow } from "./schema.ts";
+
+/**
+ * Everything a Batch has to do with outside its own storage: time and chance too, so that a
+ * simulator can drive the very code that runs.
+ */
+export interface World {
+  nowMs(): number;
+  /** In [0, 1). */
+  random(): number;
+  /** Sets the object's one alarm, in place of the one that is set. */
+  setAlarm(atMs: number): void;
+  deleteAlarm(): void;
+  /** Lets work go on after the answer. */
+  background(work: Promise<unknown>): void;
+  acquire(upstream: string, request: AcquireRequest): Promise<AcquireReply>;
+  /** Tells the Limiter of work that nobody asks permits for. */
+  announce(upstream: string, ref: BatchRef, wanted: number): Promise<void>;
+  /** At most 100 pointers. */
+  sendPointers(messages: { body: Pointer }[]): Promise<void>;
+  /** The size of a file in R2, or undefined when there is none. */
+  fileSize(key: string): Promise<number | undefined>;
+  /** A part of it, or undefined when the file is gone. */
+  readFile(key: string, offset: number, length: number): Promise<Uint8Array | undefined>;
+  registerFiles(ref: BatchRef, files: OutputFile[], nowMs: number): Promise<void>;
+  deliver(delivery: DeliveryRow, secret: string | null): Promise<Sent>;
+  log(event: Record<string, unknown>): void;
+}

@@ -1,0 +1,6 @@
+/** An output or error file of a batch, as the batch reports it at its end. */
+export interface OutputFile {
+  id: string;
+  bytes: number;
+  kind: "output" | "error";
+}
