@@ -10,10 +10,11 @@ import type { RetryRules } from "./core/task.ts";
 const text = z.string().trim();
 /** An unset variable and an empty one mean the same: the default. */
 const optional = <T extends z.ZodType>(schema: T) =>
-  z.preprocess(
-    (value) => (typeof value === "string" && value.trim() === "" ? undefined : value),
-    schema,
-  );
+  z.preprocess((value) => {
+    // wrangler.toml may hold a number or a boolean where text is meant.
+    const said = typeof value === "number" || typeof value === "boolean" ? `${value}` : value;
+    return typeof said === "string" ? said.trim() || undefined : said;
+  }, schema);
 
 const wholeNumber = (takes: string, min: number, max: number) =>
   text
@@ -52,8 +53,9 @@ const baseUrl = text.transform((value, context) => {
     url !== undefined &&
     /^https?:$/.test(url.protocol) &&
     url.username === "" &&
-    url.search === "" &&
-    url.hash === "";
+    url.password === "" &&
+    // Not url.search and url.hash: they are "" for a bare "?" or "#", which stay in the href.
+    !/[?#]/.test(value);
   if (!usable) {
     context.addIssue({ code: "custom", message: BASE_URL_TAKES });
     return z.NEVER;

@@ -4,7 +4,10 @@ export default defineProject({
   root: new URL("..", import.meta.url).pathname,
   test: {
     name: "node",
-    include: ["test/{core,webhooks,simulator,cli}/**/*.test.ts"],
+    include: [
+      "test/{core,wire,batch,consumer,webhooks,simulator,cli}/**/*.test.ts",
+      "test/config.test.ts",
+    ],
     exclude: ["test/**/*.worker.test.ts"],
   },
 });

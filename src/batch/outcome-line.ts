@@ -19,12 +19,12 @@ export function outcomeOf(report: Report, batchId: string, customId: string): Ou
     const error = JSON.stringify({ code: result.code, message: result.message });
     return {
       line: `${head},"response":null,"error":${error}}`,
-      retry: worthRetrying(null, verdict.kind),
+      retry: worthRetrying(verdict.kind),
     };
   }
   const requestId = JSON.stringify(result.requestId);
   return {
     line: `${head},"response":{"status_code":${result.status},"request_id":${requestId},"body":${result.body}},"error":null}`,
-    retry: worthRetrying(result.status, verdict.kind),
+    retry: worthRetrying(verdict.kind),
   };
 }

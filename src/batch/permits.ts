@@ -62,39 +62,62 @@ export class Permits {
 
   /** Tells the news without asking for anything. Never throws. */
   async tell(): Promise<void> {
-    this.#news ??= { extraTokens: 0, throttled: undefined, answered: false };
+    this.#news ??= NO_NEWS;
     await this.#ask();
   }
 
   async #ask(): Promise<void> {
     if (this.#asking) return;
     this.#asking = true;
-    while (this.#waiting.length > 0 || this.#news !== undefined) {
-      const waiting = this.#waiting;
-      const news = this.#news ?? { extraTokens: 0, throttled: undefined, answered: false };
-      this.#waiting = [];
-      this.#news = undefined;
-      const want = waiting.reduce((sum, waiter) => sum + waiter.want, 0);
-      let reply: AcquireReply;
-      try {
-        const costs = this.#floor.costs(want);
-        reply = await this.#floor.acquire({ held: this.#floor.held(), costs, ...news });
-      } catch {
-        // What was granted and not heard of is corrected by the next ask's absolute number.
-        reply = { startInMs: [], retryInMs: UNREACHABLE_RETRY_MS, invite: null };
-      }
-      let used = 0;
-      for (const waiter of waiting) {
-        const starts = reply.startInMs.slice(used, used + waiter.want);
-        const tasks = starts.length > 0 ? this.#floor.claim(waiter.holder, starts) : [];
-        used += tasks.length;
-        const invite = waiter === waiting[0] ? reply.invite : null;
-        waiter.give({ tasks, retryInMs: reply.retryInMs, invite });
-      }
+    let reached = true;
+    // News alone is not worth asking on while the Limiter is out of reach: the next turn takes it.
+    while (this.#waiting.length > 0 || (reached && this.#news !== undefined)) {
+      reached = await this.#askOnce();
     }
     this.#asking = false;
   }
+
+  /** @returns whether the Limiter answered. Never throws. */
+  async #askOnce(): Promise<boolean> {
+    const waiting = this.#waiting;
+    const news = this.#news ?? NO_NEWS;
+    this.#waiting = [];
+    this.#news = undefined;
+    let reply: AcquireReply | undefined;
+    try {
+      const costs = this.#floor.costs(waiting.reduce((sum, { want }) => sum + want, 0));
+      reply = await this.#floor.acquire({ held: this.#floor.held(), costs, ...news });
+    } catch {
+      // What was granted and not heard of is corrected by the next ask's absolute number.
+      this.note(news);
+    }
+    let starts = reply?.startInMs ?? [];
+    const retryInMs = reply === undefined ? UNREACHABLE_RETRY_MS : reply.retryInMs;
+    for (const { holder, want, give } of waiting) {
+      const tasks = this.#claim(holder, starts.slice(0, want));
+      starts = starts.slice(tasks.length);
+      give({
+        tasks,
+        retryInMs,
+        invite: give === waiting[0]?.give ? (reply?.invite ?? null) : null,
+      });
+    }
+    return reply !== undefined;
+  }
+
+  #claim(holder: string, startInMs: readonly number[]): Assignment[] {
+    if (startInMs.length === 0) return [];
+    try {
+      return this.#floor.claim(holder, startInMs);
+    } catch (error) {
+      // The transaction took nothing; who waits must be answered all the same.
+      console.error(JSON.stringify({ event: "claim_failed", error: String(error) }));
+      return [];
+    }
+  }
 }
+
+const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
 
 function longest(a: News["throttled"], b: News["throttled"]): News["throttled"] {
   if (a === undefined || b === undefined) return a ?? b;

@@ -23,6 +23,10 @@ export interface Hold {
   held: number;
   /** Calls it asked for and did not get. Room is kept for them, up to its fair share. */
   unmet: number;
+  /** Estimated tokens of the first of those. */
+  unmetCost: number;
+  /** Since when it has waited for its next call. */
+  waitingSinceMs: number;
   seenAtMs: number;
 }
 
@@ -63,8 +67,10 @@ export const HORIZON_MS = 250;
 export const HOLD_TTL_MS = 90_000;
 /** Room is kept for an unmet ask this long; a batch that still wants it asks again before. */
 export const UNMET_TTL_MS = 5_000;
-/** When the calls in flight are at their limit, ask again after this long. */
-const FULL_RETRY_MS = 250;
+/** When the calls in flight are at their limit, or kept for others, ask again after this long. */
+const FULL_RETRY_MS = 100;
+/** The longest cooldown, whatever the upstream says: then one call finds out whether it still holds. */
+const COOLDOWN_TOLD_MAX_MS = 15 * 60_000;
 const COOLDOWN_BASE_MS = 1_000;
 const COOLDOWN_MAX_MS = 60_000;
 /**
@@ -113,15 +119,21 @@ export function admit(
 ): { quota: Quota; hold: Hold; grant: Grant } {
   const requests = requestLimits(limits);
   const tokens = tokenLimits(limits);
-  const next = afterNews(quota, ask, tokens, nowMs, random);
+  const next = afterNews(quota, limits, ask, nowMs, random);
+  const before = holds.get(ask.batch);
+  const waitingSinceMs = before && before.unmet > 0 ? before.waitingSinceMs : nowMs;
+  const rivals = rivalsOf(holds, ask.batch, nowMs);
 
-  const room = roomFor(holds, limits.maxConcurrency, ask, nowMs);
+  const room = roomFor(rivals, limits.maxConcurrency, ask, waitingSinceMs);
   const startInMs: number[] = [];
   let waitMs = FULL_RETRY_MS;
   for (const cost of ask.costs.slice(0, room)) {
     let at = Math.max(nowMs, next.cooldownUntilMs);
     if (requests) at = earliestMs(next.requests, requests, 1, at);
-    if (tokens) at = earliestMs(next.tokens, tokens, cost, at);
+    if (tokens) {
+      const ahead = tokensAhead(next.tokens, tokens, rivals, waitingSinceMs, nowMs);
+      at = earliestMs(ahead, tokens, cost, at);
+    }
     if (at - nowMs > HORIZON_MS) {
       waitMs = at - nowMs - HORIZON_MS / 2;
       break;
@@ -134,54 +146,127 @@ export function admit(
   const unmet = ask.costs.length - granted;
   return {
     quota: next,
-    hold: { held: ask.held + granted, unmet, seenAtMs: nowMs },
+    hold: {
+      held: ask.held + granted,
+      unmet,
+      unmetCost: ask.costs[granted] ?? 0,
+      // Who got something waits anew, behind those who did not.
+      waitingSinceMs: granted > 0 ? nowMs : waitingSinceMs,
+      seenAtMs: nowMs,
+    },
     grant: { startInMs, retryInMs: unmet === 0 ? null : Math.max(1, Math.ceil(waitMs)) },
   };
 }
 
 function afterNews(
   quota: Quota,
+  limits: UpstreamLimits,
   ask: Ask,
-  tokens: BucketLimits | undefined,
   nowMs: number,
   random: number,
 ): Quota {
-  const next: Quota = { ...quota };
+  const requests = requestLimits(limits);
+  const tokens = tokenLimits(limits);
+  // Times further ahead than the arithmetic can put them come from a clock that was ahead.
+  const next: Quota = {
+    requests: requests ? bounded(quota.requests, requests, 1, nowMs) : quota.requests,
+    tokens: tokens ? bounded(quota.tokens, tokens, TOKENS_AHEAD, nowMs) : quota.tokens,
+    cooldownUntilMs: Math.min(quota.cooldownUntilMs, nowMs + COOLDOWN_TOLD_MAX_MS),
+    throttles: quota.throttles,
+  };
   if (tokens) next.tokens = settle(next.tokens, tokens, ask.extraTokens);
-  if (ask.answered && nowMs >= next.cooldownUntilMs) next.throttles = 0;
   if (ask.throttled) {
     if (nowMs >= next.cooldownUntilMs) next.throttles += 1;
     const ceiling = Math.min(COOLDOWN_MAX_MS, COOLDOWN_BASE_MS * 2 ** (next.throttles - 1));
     // At least half the ceiling: a cooldown near zero would storm the upstream again at once.
     const restMs = ask.throttled.afterMs ?? ceiling * (0.5 + random / 2);
-    next.cooldownUntilMs = Math.max(next.cooldownUntilMs, nowMs + restMs);
+    const untilMs = nowMs + Math.min(restMs, COOLDOWN_TOLD_MAX_MS);
+    next.cooldownUntilMs = Math.max(next.cooldownUntilMs, untilMs);
+  } else if (ask.answered && nowMs >= next.cooldownUntilMs) {
+    next.throttles = 0;
   }
   return next;
 }
 
+/** Tokens that one call may overdraw the bucket by: more than any model's context. */
+const TOKENS_AHEAD = 10_000_000;
+
+function bounded(
+  state: BucketState,
+  limits: BucketLimits,
+  largestCost: number,
+  nowMs: number,
+): BucketState {
+  const aheadMs = ((limits.burst + largestCost) * 60_000) / limits.perMinute + HORIZON_MS;
+  return { tatMs: Math.min(state.tatMs, nowMs + aheadMs) };
+}
+
+/** The other batches' holds that still count. */
+function rivalsOf(holds: ReadonlyMap<string, Hold>, batch: string, nowMs: number): Hold[] {
+  const rivals: Hold[] = [];
+  for (const [name, hold] of holds) {
+    // A hold from the future is a clock's mistake; it ages like one from the past.
+    const ageMs = Math.abs(nowMs - hold.seenAtMs);
+    if (name === batch || ageMs > HOLD_TTL_MS) continue;
+    const unmet = ageMs > UNMET_TTL_MS ? 0 : hold.unmet;
+    if (hold.held > 0 || unmet > 0) rivals.push({ ...hold, unmet });
+  }
+  return rivals;
+}
+
 /**
- * Calls the asker may add. Up to its fair share (the limit divided by the batches that have or want
- * calls) whatever is free; beyond it, what is free less what is kept for the unmet asks of others.
+ * Calls the asker may add. The free ones are dealt one by one to whoever has fewest in flight and
+ * waits, the one that waits longest first among equals (max-min fairness); those dealt to others
+ * are kept for them.
  */
 function roomFor(
-  holds: ReadonlyMap<string, Hold>,
+  rivals: readonly Hold[],
   maxConcurrency: number,
   ask: Ask,
-  nowMs: number,
+  waitingSinceMs: number,
 ): number {
-  let free = maxConcurrency - ask.held;
-  const others: Hold[] = [];
-  for (const [batch, hold] of holds) {
-    if (batch === ask.batch || nowMs - hold.seenAtMs > HOLD_TTL_MS) continue;
-    const unmet = nowMs - hold.seenAtMs > UNMET_TTL_MS ? 0 : hold.unmet;
-    if (hold.held === 0 && unmet === 0) continue;
-    free -= hold.held;
-    others.push({ ...hold, unmet });
+  const inFlight = rivals.reduce((sum, { held }) => sum + held, ask.held);
+  let free = Math.max(0, maxConcurrency - inFlight);
+  const waiting = rivals
+    .filter(({ unmet }) => unmet > 0)
+    .map(({ held, unmet, waitingSinceMs }) => ({ held, unmet, waitingSinceMs }));
+  if (waiting.length === 0) return Math.min(free, ask.costs.length);
+  let room = 0;
+  for (; free > 0 && room < ask.costs.length; free -= 1) {
+    const held = ask.held + room;
+    let first: (typeof waiting)[number] | undefined;
+    for (const rival of waiting) {
+      if (rival.unmet === 0) continue;
+      const best = first ?? { held, waitingSinceMs };
+      const sooner = rival.waitingSinceMs < best.waitingSinceMs;
+      if (rival.held < best.held || (rival.held === best.held && sooner)) first = rival;
+    }
+    if (first === undefined) {
+      room += 1;
+    } else {
+      first.held += 1;
+      first.unmet -= 1;
+    }
   }
-  const share = Math.ceil(maxConcurrency / (others.length + 1));
-  let kept = 0;
-  for (const other of others) {
-    kept += Math.max(0, Math.min(share, other.held + other.unmet) - other.held);
+  return room;
+}
+
+/**
+ * The tokens bucket as if every rival that has waited longer had its next call already: a call of
+ * many tokens needs a full bucket, and would never find one beside calls of few.
+ */
+function tokensAhead(
+  tokens: BucketState,
+  limits: BucketLimits,
+  rivals: readonly Hold[],
+  waitingSinceMs: number,
+  nowMs: number,
+): BucketState {
+  let ahead = tokens;
+  for (const rival of rivals) {
+    if (rival.unmet === 0 || rival.unmetCost === 0) continue;
+    if (rival.waitingSinceMs >= waitingSinceMs) continue;
+    ahead = take(ahead, limits, rival.unmetCost, earliestMs(ahead, limits, rival.unmetCost, nowMs));
   }
-  return Math.max(0, Math.min(free, share - ask.held), free - kept);
+  return ahead;
 }

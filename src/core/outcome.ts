@@ -41,7 +41,7 @@ export function classifyAnswer(answer: Answer, nowMs: number): Verdict {
     // A 2xx that is not JSON is a proxy's page or a cut answer, not what was paid for.
     return answer.json === undefined ? { kind: "retry" } : { kind: "succeeded" };
   }
-  const afterMs = parseRetryAfter(headers, nowMs);
+  const afterMs = parseRetryAfter(headers, upstreamNowMs(headers) ?? nowMs);
   const told = shouldRetryHeader(headers);
   if (status === 429) {
     if (isAboutMoney(answer.json) || told === false) return { kind: "failed" };
@@ -66,11 +66,17 @@ export function classifyUnanswered(code: Unanswered): Verdict {
 
 /**
  * Whether the failure of a task that will not be tried again by itself may go away when its caller
- * sends it once more: the `retry` of the summary.
+ * sends it once more: the `retry` of the summary. A verdict that allowed another attempt only ended
+ * the task because its attempts were used up.
  */
-export function worthRetrying(statusCode: number | null, verdict: Verdict["kind"]): boolean {
-  if (verdict === "retry" || verdict === "throttled") return true;
-  return statusCode !== null && (statusCode === 408 || statusCode === 409 || statusCode >= 500);
+export function worthRetrying(verdict: Verdict["kind"]): boolean {
+  return verdict === "retry" || verdict === "throttled";
+}
+
+/** The upstream's own clock, from its `date` header: a `retry-after` that is a date is told by it. */
+function upstreamNowMs(headers: Answer["headers"]): number | undefined {
+  const ms = Date.parse(headers.get("date") ?? "");
+  return Number.isNaN(ms) ? undefined : ms;
 }
 
 const MONEY =

@@ -142,5 +142,11 @@ function literalEnd(text: string, start: number): number {
 
 function decodeKey(text: string, start: number, end: number): string {
   const key = text.slice(start + 1, end - 1);
-  return key.includes("\\") ? JSON.parse(text.slice(start, end)) : key;
+  if (!key.includes("\\")) return key;
+  try {
+    return JSON.parse(text.slice(start, end));
+  } catch {
+    // Only text that is no JSON gets here, and a scan of it must still end.
+    return key;
+  }
 }

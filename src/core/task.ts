@@ -40,7 +40,7 @@ export function nextStep(
     case "failed":
       return { state: verdict.kind };
     case "throttled":
-      return { state: "pending", failures, notBeforeMs: nowMs + (verdict.afterMs ?? 0) };
+      return { state: "pending", failures, notBeforeMs: nowMs + told(verdict.afterMs) };
     case "retry": {
       const failed = failures + 1;
       if (failed >= rules.maxAttempts) return { state: "failed" };
@@ -50,8 +50,15 @@ export function nextStep(
         maxMs: rules.maxMs,
         random,
       });
-      const waitMs = Math.max(jitterMs, verdict.afterMs ?? 0);
+      const waitMs = Math.max(jitterMs, told(verdict.afterMs));
       return { state: "pending", failures: failed, notBeforeMs: nowMs + Math.ceil(waitMs) };
     }
   }
+}
+
+/** The longest wait an upstream can ask for: that of the longest window there is. */
+const TOLD_MAX_MS = 30 * 86_400_000;
+
+function told(afterMs: number | undefined): number {
+  return Math.ceil(Math.min(afterMs ?? 0, TOLD_MAX_MS));
 }

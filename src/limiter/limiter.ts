@@ -55,8 +55,15 @@ export class Limiter extends DurableObject<Env> {
   /** Says that a batch has work that nobody has asked permits for yet, so that it gets served. */
   announce(ref: BatchRef, wanted: number): void {
     const batch = keyOf(ref);
-    const held = this.#opened().holds.get(batch)?.held ?? 0;
-    this.#opened().setHold(batch, { held, unmet: wanted, seenAtMs: Date.now() });
+    const nowMs = Date.now();
+    const before = this.#opened().holds.get(batch);
+    this.#opened().setHold(batch, {
+      held: before?.held ?? 0,
+      unmet: wanted,
+      unmetCost: before?.unmetCost ?? 0,
+      waitingSinceMs: before && before.unmet > 0 ? before.waitingSinceMs : nowMs,
+      seenAtMs: nowMs,
+    });
     this.#invitedAtMs.delete(batch);
   }
 

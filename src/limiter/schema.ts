@@ -21,6 +21,8 @@ export const migrations: SQLSchemaMigration[] = [
         batch TEXT PRIMARY KEY,
         held INTEGER NOT NULL,
         unmet INTEGER NOT NULL,
+        unmet_cost INTEGER NOT NULL,
+        waiting_since REAL NOT NULL,
         seen_at REAL NOT NULL
       ) STRICT, WITHOUT ROWID;`,
   },
@@ -35,4 +37,11 @@ export type QuotaRow = {
 };
 
 /** `batch` is `project/batch_id`. */
-export type HoldRow = { batch: string; held: number; unmet: number; seen_at: number };
+export type HoldRow = {
+  batch: string;
+  held: number;
+  unmet: number;
+  unmet_cost: number;
+  waiting_since: number;
+  seen_at: number;
+};

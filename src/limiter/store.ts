@@ -19,7 +19,13 @@ export class LimiterStore {
         }
       : freshQuota();
     for (const hold of sql.exec<HoldRow>("SELECT * FROM hold")) {
-      this.#holds.set(hold.batch, { held: hold.held, unmet: hold.unmet, seenAtMs: hold.seen_at });
+      this.#holds.set(hold.batch, {
+        held: hold.held,
+        unmet: hold.unmet,
+        unmetCost: hold.unmet_cost,
+        waitingSinceMs: hold.waiting_since,
+        seenAtMs: hold.seen_at,
+      });
     }
   }
 
@@ -52,10 +58,13 @@ export class LimiterStore {
     }
     this.#holds.set(batch, hold);
     this.#sql.exec(
-      "INSERT OR REPLACE INTO hold (batch, held, unmet, seen_at) VALUES (?, ?, ?, ?)",
+      `INSERT OR REPLACE INTO hold (batch, held, unmet, unmet_cost, waiting_since, seen_at)
+       VALUES (?, ?, ?, ?, ?, ?)`,
       batch,
       hold.held,
       hold.unmet,
+      hold.unmetCost,
+      hold.waitingSinceMs,
       hold.seenAtMs,
     );
   }
@@ -63,7 +72,8 @@ export class LimiterStore {
   /** Forgets holds of batches that have been silent too long to be there. */
   dropStale(nowMs: number): void {
     for (const [batch, hold] of this.#holds) {
-      if (nowMs - hold.seenAtMs > HOLD_TTL_MS) this.setHold(batch, { ...hold, held: 0, unmet: 0 });
+      if (Math.abs(nowMs - hold.seenAtMs) > HOLD_TTL_MS)
+        this.setHold(batch, { ...hold, held: 0, unmet: 0 });
     }
   }
 }

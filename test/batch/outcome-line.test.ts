@@ -13,7 +13,13 @@ function answered(
   verdict: Verdict = { kind: "succeeded" },
   requestId = "req_1",
 ): Report {
-  return { seq: 7, attempt: 1, verdict, result: { kind: "answered", status, requestId, body } };
+  return {
+    seq: 7,
+    attempt: 1,
+    tookMs: 5,
+    verdict,
+    result: { kind: "answered", status, requestId, body },
+  };
 }
 
 function unanswered(
@@ -21,7 +27,7 @@ function unanswered(
   message = "no answer",
   verdict: Verdict = { kind: "retry" },
 ): Report {
-  return { seq: 7, attempt: 3, verdict, result: { kind: "unanswered", code, message } };
+  return { seq: 7, attempt: 3, tookMs: 5, verdict, result: { kind: "unanswered", code, message } };
 }
 
 const line = (report: Report, customId = "a") => outcomeOf(report, BATCH, customId).line;

@@ -1,32 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Assignment } from "../../src/batch/exchange.ts";
-import type { Ask, Grant } from "../../src/core/admission.ts";
+import { type Floor, type News, Permits, type Turn } from "../../src/batch/permits.ts";
+import type { AcquireReply, AcquireRequest } from "../../src/limiter/acquire.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
 
-// permits.ts names types of limiter.ts, which needs the Workers types that this program lacks: so
-// it is loaded without them, and what is used of it is written down here.
-type Said = Omit<Ask, "batch">;
-type News = Pick<Said, "extraTokens" | "throttled" | "answered">;
-type Reply = Grant & { invite: BatchRef | null };
-interface Turn {
-  tasks: Assignment[];
-  retryInMs: number | null;
-  invite: BatchRef | null;
-}
-interface Floor {
-  held(): number;
-  costs(want: number): number[];
-  claim(holder: string, startInMs: readonly number[]): Assignment[];
-  acquire(said: Said): Promise<Reply>;
-}
-interface Permits {
-  note(news: News): void;
-  turn(holder: string, want: number): Promise<Turn>;
-  tell(): Promise<void>;
-}
-const source = new URL("../../src/batch/permits.ts", import.meta.url).pathname;
-const { Permits } = (await import(source)) as { Permits: new (floor: Floor) => Permits };
+type Said = Omit<AcquireRequest, "ref">;
 
 const QUIET: News = { extraTokens: 0, throttled: undefined, answered: false };
 const ANSWERED: News = { extraTokens: 5, throttled: undefined, answered: true };
@@ -35,7 +14,7 @@ const INVITED: BatchRef = { project: "p", batch_id: "batch_other" };
 /** One ask that the Limiter has heard; the test answers it. */
 interface Heard {
   said: Said;
-  grant(startInMs: number[], rest?: Partial<Reply>): Promise<void>;
+  grant(startInMs: number[], rest?: Partial<AcquireReply>): Promise<void>;
   refuse(): Promise<void>;
 }
 
@@ -75,7 +54,7 @@ class Stage implements Floor {
     return tasks;
   }
 
-  acquire(said: Said): Promise<Reply> {
+  acquire(said: Said): Promise<AcquireReply> {
     return new Promise((resolve, reject) => {
       this.heard.push({
         said,
@@ -345,7 +324,7 @@ describe("a Limiter that throws", () => {
   });
 
   // Known bug: the news is dropped before the ask and not noted again when it fails.
-  test.fails("is told the news again with the next ask", async () => {
+  test("is told the news again with the next ask", async () => {
     const stage = new Stage();
     stage.permits.note({ extraTokens: 5, throttled: { afterMs: 20_000 }, answered: true });
     void stage.permits.turn("h1", 1);
@@ -362,7 +341,7 @@ describe("a Limiter that throws", () => {
 
 describe("a claim that throws", () => {
   // Known bug: the pump stays marked as asking, and nobody gets an answer from then on.
-  test.fails("ends the turn without tasks, and later turns get theirs", async () => {
+  test("ends the turn without tasks, and later turns get theirs", async () => {
     const stage = new Stage();
     const told = stage.permits.tell();
     const turns = [stage.permits.turn("h1", 1)];

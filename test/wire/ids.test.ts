@@ -104,8 +104,16 @@ describe("ids made from a batch's", () => {
     const [one, other] = [newBatchId(), newBatchId()];
     expect(outputFileIds(one)).toEqual(outputFileIds(one));
     expect(outputFileIds(one).output).not.toBe(outputFileIds(other).output);
-    expect(eventId(one, "batch.completed")).toBe(eventId(one, "batch.completed"));
-    expect(eventId(one, "batch.completed")).not.toBe(eventId(other, "batch.completed"));
+  });
+
+  test("name an event of a type once in each run of each batch", () => {
+    const ids = [BATCH, newBatchId()].flatMap((batch) =>
+      [1, 2, 11].flatMap((run) =>
+        ["batch.completed", "batch.failed"].map((type) => eventId(batch, run, type)),
+      ),
+    );
+    expect(new Set(ids).size).toBe(12);
+    expect(eventId(BATCH, 2, "batch.failed")).toBe(eventId(BATCH, 2, "batch.failed"));
   });
 
   test("name each output line by its task's number", () => {
@@ -117,9 +125,9 @@ describe("ids made from a batch's", () => {
   test.each(["batch.completed", "batch.failed", "batch.expired", "batch.cancelled", "a.b.c"])(
     "name the event %s without a dot, which would end the webhook-id in what is signed",
     (type) => {
-      const id = eventId(BATCH, type);
+      const id = eventId(BATCH, 1, type);
       expect(id).not.toContain(".");
-      expect(id).toBe(`evt_${"0a".repeat(16)}_${type.replaceAll(".", "_")}`);
+      expect(id).toBe(`evt_${"0a".repeat(16)}_1_${type.replaceAll(".", "_")}`);
     },
   );
 });
