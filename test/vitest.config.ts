@@ -3,6 +3,10 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
-    projects: ["test/vitest.node.config.ts", "test/vitest.worker.config.ts", "test/vitest.e2e.config.ts"],
+    projects: [
+      "test/vitest.node.config.ts",
+      "test/vitest.worker.config.ts",
+      "test/vitest.e2e.config.ts",
+    ],
   },
 });

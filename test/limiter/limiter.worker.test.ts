@@ -7,8 +7,7 @@ import { limiterStub } from "../../src/stubs.ts";
 /** The worker tests' upstream allows 50 calls in flight and no more; see wrangler.toml. */
 const LIMIT = 50;
 
-let names = 0;
-const fresh = () => limiterStub(env, `test-${(names += 1)}-${crypto.randomUUID()}`);
+const fresh = () => limiterStub(env, `test-${crypto.randomUUID()}`);
 const ref = (batch_id: string) => ({ project: "default", batch_id });
 const ask = (batch: string, held: number, want: number): AcquireRequest => ({
   ref: ref(batch),

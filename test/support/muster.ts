@@ -35,7 +35,7 @@ export async function startTestMuster(
     vars: {
       MUSTER_API_KEYS: "default:sk-muster-test",
       UPSTREAM_BASE_URL: simulator.url,
-      CONSUMER_LANES: vars["UPSTREAM_MAX_CONCURRENCY"] ?? "50",
+      CONSUMER_LANES: vars.UPSTREAM_MAX_CONCURRENCY ?? "50",
       ...vars,
     },
   };

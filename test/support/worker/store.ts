@@ -28,6 +28,8 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     max_concurrency: null,
     webhook_url: null,
     webhook_secret: null,
+    on_unknown: "retry",
+    input_sha256: null,
     source_key: null,
     created_at: nowMs,
     expires_at: nowMs + 86_400_000,
@@ -82,6 +84,7 @@ export function report(seq: number, attempt: number, verdict: Verdict): Report {
     seq,
     attempt,
     verdict,
+    tookMs: 12,
     result:
       verdict.kind === "succeeded"
         ? { kind: "answered", status: 200, requestId: "r", body: `{"attempt":${attempt}}` }

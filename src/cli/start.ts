@@ -1,0 +1,58 @@
+import { ConfigError } from "../config.ts";
+import { startSimulator } from "../simulator/index.ts";
+import { Failure, fail } from "./failure.ts";
+import { simulatorSettings } from "./local-upstream.ts";
+import { type MusterOptions, startMuster } from "./serve.ts";
+import { readSettings, type Settings } from "./settings.ts";
+import { onStopSignal } from "./signals.ts";
+import { welcome } from "./welcome.ts";
+
+/** `npm start`: serves Muster on this machine until Ctrl-C. */
+async function main(): Promise<void> {
+  const settings = readSettings(process.env);
+  const stopping = onStopSignal();
+  const simulator = settings.simulated
+    ? await startSimulator(simulatorSettings(settings))
+    : undefined;
+  try {
+    const baseUrl = simulator?.url ?? settings.upstream.baseUrl;
+    const vars = { ...settings.vars, UPSTREAM_BASE_URL: baseUrl };
+    console.log("Starting Muster…");
+    await serve(settings, { ...settings, vars, onLine: teller(settings.verbose) }, stopping);
+  } finally {
+    await simulator?.close();
+  }
+}
+
+async function serve(
+  settings: Settings,
+  options: MusterOptions,
+  stopping: AbortSignal,
+): Promise<void> {
+  const stopped = new Promise<void>((resolve) => {
+    stopping.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const muster = await startMuster({ ...options, signal: stopping });
+  console.log(welcome(settings, muster));
+  const lastWords = await Promise.race([muster.died, stopped]);
+  await muster.stop();
+  if (lastWords !== undefined) {
+    throw new Failure(
+      `Muster ended by itself. What it had recorded is safe in ${settings.stateDir}; npm start goes on from there. It said:\n\n${lastWords}`,
+    );
+  }
+  console.log("Stopped.");
+}
+
+/** Prints all that wrangler says, or only what the Worker logged as an error and crashes. */
+function teller(verbose: boolean): (line: string) => void {
+  const worth = /\{"event":|crashed unexpectedly/;
+  return (line) => {
+    if (verbose || worth.test(line)) console.error(line);
+  };
+}
+
+main().catch((error: unknown) => {
+  if (error instanceof DOMException && error.name === "AbortError") return;
+  fail(error instanceof ConfigError ? new Failure(error.message) : error);
+});

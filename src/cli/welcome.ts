@@ -1,0 +1,39 @@
+import type { Muster } from "./serve.ts";
+import type { Settings } from "./settings.ts";
+
+/** What `npm start` prints when Muster serves. The upstream's key is never in it. */
+export function welcome(settings: Settings, { url, apiKey }: Muster): string {
+  const { upstream, simulated, stateDir, apiKeys, webhookAllowPrivate } = settings;
+  const more = apiKeys.length > 1 ? `  (and ${apiKeys.length - 1} more)` : "";
+  const lines = [
+    "",
+    "Muster is ready.",
+    "",
+    `  Base URL   ${url}`,
+    `  API key    ${apiKey}${more}`,
+    `  Upstream   ${simulated ? "the built-in simulator" : upstream.baseUrl}`,
+    `  State      ${stateDir}`,
+    "",
+    "Try it:",
+    "",
+    `  curl ${url}/batches -H ${quote(`Authorization: Bearer ${apiKey}`)} \\`,
+    `    -H 'Content-Type: application/json' \\`,
+    `    -d '{"model":"gpt-4o-mini","prompts":["What is 6 x 7?","Name a river in Japan."]}'`,
+    "",
+    `  curl ${url}/batches/BATCH_ID/results -H ${quote(`Authorization: Bearer ${apiKey}`)}`,
+    "",
+  ];
+  if (webhookAllowPrivate) {
+    lines.push(
+      "Warning: WEBHOOK_ALLOW_PRIVATE=1, so webhooks may reach private and loopback addresses.",
+      "",
+    );
+  }
+  lines.push("Ctrl-C stops it; what it has recorded stays.");
+  return lines.join("\n");
+}
+
+/** A word for the shell. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
