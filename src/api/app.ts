@@ -5,10 +5,13 @@ import { describeIssue } from "../wire/request.ts";
 import { type AppEnv, authenticate } from "./auth.ts";
 import { addBatchRoutes } from "./batches.ts";
 import { addCreateBatchRoute } from "./create-batch.ts";
+import { addDeliveryRoutes } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
 import { addFileRoutes } from "./files.ts";
 import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
+import { addSteerRoutes } from "./steer.ts";
+import { addTaskRoutes } from "./tasks.ts";
 
 /** The HTTP side of Muster. */
 export function createApp(): OpenAPIHono<AppEnv> {
@@ -58,6 +61,9 @@ export function createApp(): OpenAPIHono<AppEnv> {
   app.use("/v1/*", authenticate);
   addCreateBatchRoute(app);
   addBatchRoutes(app);
+  addSteerRoutes(app);
+  addTaskRoutes(app);
+  addDeliveryRoutes(app);
   addResultsRoute(app);
   addFileRoutes(app);
   return app;

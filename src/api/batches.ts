@@ -6,7 +6,7 @@ import { noSuch, type Problem, type Result } from "../wire/errors.ts";
 import { batchId } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
-import { refusal, refusals, security } from "./openapi.ts";
+import { onBatches, refusal, refusals } from "./openapi.ts";
 
 /** The `{id}` of a route. Any text is taken: what names nothing is 404, whatever it looks like. */
 export const idParams = z.object({ id: z.string() });
@@ -22,7 +22,7 @@ export async function findBatch(
   return found.ok ? found : noSuch("batch", id);
 }
 
-/** GET /v1/batches, GET /v1/batches/{id}, POST /v1/batches/{id}/cancel. */
+/** GET /v1/batches, GET /v1/batches/{id}. */
 export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
   const one = {
     description: "The batch.",
@@ -35,7 +35,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/batches",
     operationId: "listBatches",
     summary: "List batches, the newest first",
-    security,
+    ...onBatches,
     request: {
       query: z.object({
         after: z.string().optional(),
@@ -63,7 +63,8 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
         object: "list" as const,
         data,
         first_id: data[0]?.id ?? null,
-        last_id: data.at(-1)?.id ?? null,
+        // Of the page, listed or not: the next one starts behind it.
+        last_id: page.value.data.at(-1) ?? null,
         has_more: page.value.hasMore,
       },
       200,
@@ -75,7 +76,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/batches/{id}",
     operationId: "retrieveBatch",
     summary: "Look at a batch",
-    security,
+    ...onBatches,
     request: { params: idParams },
     responses,
   });
@@ -83,24 +84,6 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     const { id } = c.req.valid("param");
     const found = await findBatch(c.env, c.get("project"), id);
     return found.ok ? c.json(found.value, 200) : refused(c, found.problem);
-  });
-
-  const cancel = createRoute({
-    method: "post",
-    path: "/v1/batches/{id}/cancel",
-    operationId: "cancelBatch",
-    summary: "Cancel a batch; calls in flight finish, finished work is kept",
-    security,
-    request: { params: idParams },
-    responses,
-  });
-  app.openapi(cancel, async (c) => {
-    const { id } = c.req.valid("param");
-    const project = c.get("project");
-    const found = await findBatch(c.env, project, id);
-    if (!found.ok) return refused(c, found.problem);
-    const cancelled = await batchStub(c.env, { project, batch_id: id }).cancel();
-    return cancelled.ok ? c.json(cancelled.value, 200) : refused(c, cancelled.problem);
   });
 }
 

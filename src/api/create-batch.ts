@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { NewBatch } from "../batch/store/batch-row.ts";
@@ -19,24 +20,26 @@ import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
 import {
   describeIssue,
-  type Fault,
+  type Inline,
   type NewTask,
   tasksOfPrompts,
   tasksOfRequests,
 } from "../wire/request.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
-import { refusal, refusals, security } from "./openapi.ts";
+import { onBatches, refusal, refusals } from "./openapi.ts";
 
 /** A body with inline tasks crosses one RPC (32 MiB) and this isolate's memory (128 MB) at once. */
 const MAX_INLINE_BYTES = 16 * 1024 * 1024;
+
+const USE_A_FILE = "Upload the tasks as a file (POST /v1/files) and send its input_file_id.";
 
 /** What the three kinds of body have in common, and where the tasks come from. */
 interface Asked {
   endpoint: Endpoint;
   options: Pick<
     z.infer<typeof fromFile>,
-    "metadata" | "completion_window" | "max_concurrency" | "webhook"
+    "metadata" | "completion_window" | "max_concurrency" | "webhook" | "on_unknown"
   >;
   inputFileId: string | null;
   tasks: NewTask[] | null;
@@ -54,7 +57,7 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/batches",
     operationId: "createBatch",
     summary: "Open a batch",
-    security,
+    ...onBatches,
     request: {
       body: {
         required: true,
@@ -73,16 +76,22 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.post("/v1/batches", async (c) => {
-    const text = await readCapped(c.req.raw, MAX_INLINE_BYTES);
+    let text: string | undefined;
+    try {
+      text = await readCapped(c.req.raw, MAX_INLINE_BYTES, { fatal: true });
+    } catch (error) {
+      const message = `The body broke off or is not valid UTF-8: ${String(error)}.`;
+      return problemResponse(c, { code: "invalid_request", message, reason: "invalid_body" });
+    }
     if (text === undefined) {
       return problemResponse(c, {
         code: "too_large",
-        message: `The body is longer than ${MAX_INLINE_BYTES} bytes. Upload the tasks as a file (POST /v1/files) and send its input_file_id.`,
+        message: `The body is longer than ${MAX_INLINE_BYTES} bytes. ${USE_A_FILE}`,
       });
     }
     const asked = readBody(text);
     if (!asked.ok) return problemResponse(c, asked.problem);
-    const opened = await openBatch(c.env, c.get("project"), asked.value);
+    const opened = await openBatch(c.env, c.get("project"), asked.value, sha256(text));
     if (!opened.ok) return problemResponse(c, opened.problem);
     if (asked.value.tasks === null) return c.json(opened.value, 200);
     return c.json(opened.value, 202, { Location: `/v1/batches/${opened.value.id}` });
@@ -134,13 +143,12 @@ function invalid(error: z.ZodError): Result<never> {
   return refuse("invalid_request", message, param);
 }
 
-function asked(
-  options: Asked["options"],
-  endpoint: Endpoint,
-  inline: { ok: true; tasks: NewTask[] } | { ok: false; faults: Fault[] },
-): Result<Asked> {
+function asked(options: Asked["options"], endpoint: Endpoint, inline: Inline): Result<Asked> {
   if (inline.ok) return ok({ endpoint, options, inputFileId: null, tasks: inline.tasks });
   const [first, ...others] = inline.faults;
+  if (first?.code === "too_large") {
+    return refuse("too_large", `${first.message} ${USE_A_FILE}`, first.param ?? undefined);
+  }
   const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
   return refuse(
     "invalid_request",
@@ -150,7 +158,17 @@ function asked(
   );
 }
 
-async function openBatch(env: Env, project: string, asked: Asked): Promise<Result<BatchObject>> {
+/** Of a text as UTF-8, in hex. */
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+async function openBatch(
+  env: Env,
+  project: string,
+  asked: Asked,
+  bodySha256: string,
+): Promise<Result<BatchObject>> {
   const config = readConfig(env);
   if (config.upstream === undefined) {
     return refuse(
@@ -171,10 +189,12 @@ async function openBatch(env: Env, project: string, asked: Asked): Promise<Resul
   }
   const index = projectStub(env, project);
   let sourceKey: string | null = null;
+  let inputSha256: string | null = bodySha256;
   if (asked.inputFileId !== null) {
     const file = await index.getFile(asked.inputFileId);
     if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
     sourceKey = file.value.r2_key;
+    inputSha256 = file.value.sha256;
     if (sourceKey === null || file.value.purpose !== "batch") {
       const takes = "input_file_id takes a file uploaded with purpose 'batch'.";
       return refuse("invalid_request", takes, "input_file_id");
@@ -197,6 +217,8 @@ async function openBatch(env: Env, project: string, asked: Asked): Promise<Resul
     max_concurrency: options.max_concurrency ?? null,
     webhook_url: webhook?.url ?? null,
     webhook_secret: secret,
+    on_unknown: options.on_unknown,
+    input_sha256: inputSha256,
     source_key: sourceKey,
     created_at: nowMs,
     expires_at: nowMs + (windowMs(options.completion_window) ?? 0),

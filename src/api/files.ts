@@ -8,7 +8,7 @@ import { fileId, newFileId } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
 import { problemResponse } from "./errors.ts";
-import { refusal, refusals, security } from "./openapi.ts";
+import { onFiles, refusal, refusals } from "./openapi.ts";
 import { lines, streamOf } from "./results.ts";
 import { receiveUpload } from "./upload.ts";
 
@@ -25,7 +25,7 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/files",
     operationId: "createFile",
     summary: "Upload a file of request lines",
-    security,
+    ...onFiles,
     request: {
       body: {
         required: true,
@@ -71,7 +71,7 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/files",
     operationId: "listFiles",
     summary: "List files",
-    security,
+    ...onFiles,
     request: {
       query: z.object({
         after: z.string().optional(),
@@ -98,7 +98,7 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/files/{id}",
     operationId: "retrieveFile",
     summary: "Look at a file",
-    security,
+    ...onFiles,
     request: { params: idParams },
     responses: { 200: answer(fileObject), 404: refusal("No such file."), ...refusals },
   });
@@ -112,7 +112,7 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/files/{id}/content",
     operationId: "fileContent",
     summary: "Read a file",
-    security,
+    ...onFiles,
     request: { params: idParams },
     responses: {
       200: {
@@ -144,7 +144,7 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/files/{id}",
     operationId: "deleteFile",
     summary: "Delete a file",
-    security,
+    ...onFiles,
     request: { params: idParams },
     responses: { 200: answer(fileDeleted), 404: refusal("No such file."), ...refusals },
   });
@@ -169,7 +169,7 @@ async function findFile(env: Env, project: string, id: string): Promise<Result<F
 function rowOf(
   id: string,
   key: string,
-  file: { filename: string; bytes: number },
+  file: { filename: string; bytes: number; sha256: string },
   fields: ReadonlyMap<string, string>,
   nowMs: number,
 ): Result<FileRow> {
@@ -188,6 +188,7 @@ function rowOf(
       created_at: nowMs,
       expires_at: seconds.value === null ? null : nowMs + seconds.value * 1000,
       r2_key: key,
+      sha256: file.sha256,
       batch_id: null,
       kind: null,
     },

@@ -2,8 +2,9 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import { errorBody } from "../wire/errors.ts";
 import type { AppEnv } from "./auth.ts";
 
-/** The security of every /v1 route. */
-export const security = [{ apiKey: [] }];
+/** What every /v1 route on batches has, and every one on files. */
+export const onBatches = { tags: ["Batches"], security: [{ apiKey: [] }] };
+export const onFiles = { tags: ["Files"], security: [{ apiKey: [] }] };
 
 /** The responses every /v1 route may give besides its own. */
 export const refusals = {
@@ -23,15 +24,25 @@ export function addDocument(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "apiKey", {
     type: "http",
     scheme: "bearer",
+    description: "One of the keys in MUSTER_API_KEYS. A key opens one project.",
   });
-  app.doc31("/openapi.json", (c) => ({
+  app.doc31("/openapi.json", () => ({
     openapi: "3.1.0",
     info: {
       title: "Muster",
       version: "0.1.0",
-      description: "Fans a batch of AI API calls out and musters every result.",
+      description:
+        "Fans a batch of AI API calls out and musters every result. Files and batches are OpenAI's; what is Muster's own is in a batch's `muster`. Every response has an `x-request-id`.",
       license: { name: "MIT", identifier: "MIT" },
     },
-    servers: [{ url: new URL(c.req.url).origin }],
+    // Relative to where the document is: a Muster does not know all names it is reached by.
+    servers: [{ url: "/", description: "This Muster" }],
+    tags: [
+      { name: "Batches", description: "Many calls as one, and their results." },
+      {
+        name: "Files",
+        description: "Request lines on their way in, output lines on their way out.",
+      },
+    ],
   }));
 }

@@ -11,7 +11,7 @@ import type { BatchRef } from "../wire/messages.ts";
 import { type OutputLine, type Summary, summary } from "../wire/results.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
-import { refusal, refusals, security } from "./openapi.ts";
+import { onBatches, refusal, refusals } from "./openapi.ts";
 
 /** Rows asked of a Batch at once; it sends fewer when they are long. */
 const PAGE_ROWS = 1_000;
@@ -26,7 +26,7 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
     summary: "Read the results, in input order, also while the batch runs",
     description:
       "With `Accept: application/jsonl` the answer is output lines. Without `limit` it is everything recorded so far, as a stream.",
-    security,
+    ...onBatches,
     request: {
       params: idParams,
       query: z.object({
@@ -70,7 +70,8 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
           ...nextLink(c.req.url, more),
         }) as never;
       }
-      return c.json(pageSummary(batch.endpoint, rows, batch.request_counts.total, more), 200);
+      const summed = pageSummary(batch.endpoint, rows, batch.request_counts.total, more);
+      return c.json(summed, 200, { vary: "accept" });
     }
     const next = page.value.rows[0]?.seq ?? Number.MAX_SAFE_INTEGER;
     const start = typeof first === "number" ? first : next - 1;

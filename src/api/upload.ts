@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 import { type Result, refuse } from "../wire/errors.ts";
@@ -12,7 +13,7 @@ const MAX_FIELD_BYTES = 1024;
 /** What a multipart form held. The file's bytes are in R2 already. */
 export interface Upload {
   fields: Map<string, string>;
-  file: { filename: string; bytes: number } | undefined;
+  file: { filename: string; bytes: number; sha256: string } | undefined;
 }
 
 /**
@@ -36,40 +37,55 @@ export async function receiveUpload(
   let file: Upload["file"];
   let refused: Result<never> | undefined;
   let stored: Promise<void> = Promise.resolve();
+  let stopStoring = (_: Error): void => undefined;
   const form = new Busboy({
     headers: { "content-type": type } as BusboyHeaders,
     limits: { files: 1, fields: 20, fieldSize: MAX_FIELD_BYTES },
   });
   form.on("field", (name, value) => fields.set(name, value));
-  form.on("file", (name, stream, filename) => {
-    if (name !== "file") {
-      stream.resume();
-      return;
-    }
-    stored = store(stream, bucket, key).then((bytes) => {
-      if (bytes === undefined) refused = TOO_LARGE;
-      else file = { filename: filename || "upload.jsonl", bytes };
-    });
-    // Looked at below; until then a failure must not count as unhandled.
-    stored.catch(() => undefined);
-  });
+  const body = Readable.fromWeb(request.body as never);
   try {
     await new Promise<void>((resolve, reject) => {
+      form.on("file", (name, stream, filename) => {
+        if (name !== "file") {
+          stream.resume();
+          return;
+        }
+        stopStoring = (error) => stream.destroy(error);
+        stored = store(stream, bucket, key).then((kept) => {
+          if (kept === undefined) refused = TOO_LARGE;
+          else file = { filename: filename || "upload.jsonl", ...kept };
+        });
+        // The form would wait for ever for a file that nobody reads any more.
+        stored.catch(reject);
+      });
+      form.on("filesLimit", () => {
+        refused = ONE_FILE;
+      });
       form.on("finish", resolve);
       form.on("error", reject);
-      const body = Readable.fromWeb(request.body as never);
       body.on("error", reject);
       body.pipe(form);
     });
+    await stored;
   } catch (error) {
-    await stored.catch(() => undefined);
+    const broken = error instanceof Error ? error : new Error(String(error));
+    stopStoring(broken);
+    const failure = await stored.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    // That is not the client's fault, so it is no refusal.
+    if (failure instanceof StorageError) throw failure;
     await bucket.delete(key);
-    const why = error instanceof Error ? error.message : String(error);
-    return refuse("invalid_request", `The form broke off or is not valid: ${why}.`);
+    return refuse("invalid_request", `The form broke off or is not valid: ${broken.message}.`);
   }
-  await stored;
-  return refused ?? { ok: true, value: { fields, file } };
+  if (refused === undefined) return { ok: true, value: { fields, file } };
+  await bucket.delete(key);
+  return refused;
 }
+
+const ONE_FILE = refuse("invalid_request", "The form takes one file, named 'file'.", "file");
 
 const TOO_LARGE = refuse(
   "too_large",
@@ -77,12 +93,13 @@ const TOO_LARGE = refuse(
   "file",
 );
 
-/** Writes a stream of unknown length. @returns its bytes, or undefined when it was too long. */
+/** Writes a stream of unknown length. @returns its size and hash, or undefined when it was too long. */
 async function store(
   stream: AsyncIterable<Uint8Array>,
   bucket: R2Bucket,
   key: string,
-): Promise<number | undefined> {
+): Promise<{ bytes: number; sha256: string } | undefined> {
+  const hash = createHash("sha256");
   let parts: R2UploadedPart[] = [];
   let upload: R2MultipartUpload | undefined;
   let held: Uint8Array[] = [];
@@ -93,12 +110,14 @@ async function store(
       bytes += chunk.byteLength;
       // Read on to the end without keeping anything, or the form would never finish.
       if (bytes > MAX_FILE_BYTES) continue;
+      hash.update(chunk);
       held.push(chunk);
       heldBytes += chunk.byteLength;
       while (heldBytes >= PART_BYTES) {
         const all = concat(held, heldBytes);
-        upload ??= await bucket.createMultipartUpload(key);
-        parts = [...parts, await upload.uploadPart(parts.length + 1, all.subarray(0, PART_BYTES))];
+        upload ??= await inR2(bucket.createMultipartUpload(key));
+        const part = upload.uploadPart(parts.length + 1, all.subarray(0, PART_BYTES));
+        parts = [...parts, await inR2(part)];
         held = [all.slice(PART_BYTES)];
         heldBytes -= PART_BYTES;
       }
@@ -109,16 +128,30 @@ async function store(
     }
     const rest = concat(held, heldBytes);
     if (upload === undefined) {
-      await bucket.put(key, rest);
+      await inR2(bucket.put(key, rest));
     } else {
-      if (heldBytes > 0) parts = [...parts, await upload.uploadPart(parts.length + 1, rest)];
-      await upload.complete(parts);
+      if (heldBytes > 0) {
+        parts = [...parts, await inR2(upload.uploadPart(parts.length + 1, rest))];
+      }
+      await inR2(upload.complete(parts));
     }
-    return bytes;
+    return { bytes, sha256: hash.digest("hex") };
   } catch (error) {
-    await upload?.abort();
+    // R2 drops a multipart upload that nobody completes by itself, a week later.
+    await upload?.abort().catch(() => undefined);
     throw error;
   }
+}
+
+/** R2 did not do what it was asked. */
+class StorageError extends Error {
+  override name = "StorageError";
+}
+
+function inR2<T>(answer: Promise<T>): Promise<T> {
+  return answer.catch((cause: unknown) => {
+    throw new StorageError(`R2 refused a part of a file: ${String(cause)}`, { cause });
+  });
 }
 
 function concat(chunks: readonly Uint8Array[], bytes: number): Uint8Array {

@@ -10,7 +10,7 @@ import type { Store } from "./store/store.ts";
 export function announce(store: Store, row: BatchRow, type: EventType, nowMs: number): void {
   if (row.webhook_url === null) return;
   const event: Event = {
-    id: eventId(row.batch_id, type),
+    id: eventId(row.batch_id, row.run, type),
     object: "event",
     type,
     created_at: Math.floor(nowMs / 1000),

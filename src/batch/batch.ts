@@ -7,8 +7,9 @@ import type { NewTask } from "../wire/request.ts";
 import { Engine, NOTHING, type ResultsPage } from "./engine.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { platformWorld } from "./platform-world.ts";
-import { migrations } from "./schema.ts";
+import { type DeliveryRow, migrations } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
+import type { TaskHistory } from "./store/history.ts";
 import type { OutcomeKind } from "./store/outcomes.ts";
 import { isOpened, Store } from "./store/store.ts";
 
@@ -42,6 +43,36 @@ export class Batch extends DurableObject<Env> {
   /** See {@link Engine.cancel}. */
   cancel(): Result<BatchObject> {
     return this.#engine?.cancel() ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.pause}. */
+  pause(): Result<BatchObject> {
+    return this.#engine?.pause() ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.resume}. */
+  resume(): Result<BatchObject> {
+    return this.#engine?.resume() ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.retry}. */
+  retry(): Result<BatchObject> {
+    return this.#engine?.retry() ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.task}. */
+  task(customId: string): Result<TaskHistory> {
+    return this.#engine?.task(customId) ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.deliveries}. */
+  deliveries(): DeliveryRow[] {
+    return this.#engine?.deliveries() ?? [];
+  }
+
+  /** See {@link Engine.resend}. */
+  resend(id: string): Result<DeliveryRow> {
+    return this.#engine?.resend(id) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.results}. */

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
-import type { BatchObject } from "../wire/batch.ts";
+import { type BatchObject, type BatchStatus, windowMs } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { NewTask } from "../wire/request.ts";
@@ -8,10 +8,12 @@ import type { Assignment, ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
 import { Permits } from "./permits.ts";
 import { Pointers } from "./pointers.ts";
-import type { BatchRow } from "./schema.ts";
+import type { BatchRow, DeliveryRow } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
+import { readHistory, type TaskHistory } from "./store/history.ts";
 import { addTasks } from "./store/intake.ts";
 import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
+import { record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import { nextSweepMs, sweep } from "./sweep.ts";
 import { viewOf } from "./view.ts";
@@ -75,10 +77,13 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     store.transaction(() => {
       if (!store.rows.insert(batch) || tasks === null) return;
-      addTasks(store.sql, tasks);
+      const refused = addTasks(store.sql, tasks);
+      if (refused.length > 0) throw new Error("two of the tasks to open have one custom_id");
       store.rows.begin(commonModel(null, tasks), nowMs);
     });
+    // The alarm in the same turn makes sure; waking at once makes the first call soon.
     this.#arm(nowMs + 1);
+    this.#wake(nowMs);
     return this.view();
   }
 
@@ -107,6 +112,81 @@ export class Engine {
     return this.view();
   }
 
+  /** Hands out nothing until it is resumed. Calls in flight finish. Twice is once. */
+  pause(): Result<BatchObject> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    if (!this.#store.rows.pause(this.#world.nowMs()) && row.paused_at === null) {
+      return refuse(
+        "invalid_request",
+        `This batch is ${row.status}; only one that is validating or in_progress can be paused.`,
+        "id",
+        "batch_not_pausable",
+      );
+    }
+    return this.view();
+  }
+
+  /** Goes on after a pause. One that was not paused just goes on. */
+  resume(): Result<BatchObject> {
+    if (this.#store.rows.get() === undefined) return NOT_OPENED;
+    if (this.#store.rows.resume()) this.#arm(this.#world.nowMs() + 1);
+    return this.view();
+  }
+
+  /** Runs what did not succeed again, in a new window of the same length. */
+  retry(): Result<BatchObject> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    const nowMs = this.#world.nowMs();
+    const { failed, cancelled, expired } = this.#store.progress();
+    if (ENDED.includes(row.status) && failed + cancelled + expired === 0) {
+      return refuse(
+        "invalid_request",
+        "Every task of this batch succeeded; there is nothing to retry.",
+        "id",
+        "nothing_to_retry",
+      );
+    }
+    const reopened = this.#store.transaction(() => {
+      const window = windowMs(row.completion_window) ?? 0;
+      if (!this.#store.rows.reopen(nowMs, nowMs + window)) return false;
+      this.#store.tasks.rerun(nowMs);
+      return true;
+    });
+    if (!reopened) {
+      return refuse(
+        "invalid_request",
+        `This batch is ${row.status}; only one that is completed, expired or cancelled can be retried.`,
+        "id",
+        "batch_not_retryable",
+      );
+    }
+    this.#arm(nowMs + 1);
+    return this.view();
+  }
+
+  /** What happened to a task. */
+  task(customId: string): Result<TaskHistory> {
+    const found = readHistory(this.#store.sql, customId);
+    if (found !== undefined) return ok(found);
+    return refuse("not_found", `This batch has no task '${customId}'.`, "custom_id");
+  }
+
+  /** The webhooks of this batch, sent or to be sent. */
+  deliveries(): DeliveryRow[] {
+    return this.#store.deliveries.all();
+  }
+
+  /** Sends a webhook again, from the beginning of its schedule. */
+  resend(id: string): Result<DeliveryRow> {
+    const nowMs = this.#world.nowMs();
+    const row = this.#store.deliveries.again(id, nowMs);
+    if (row === undefined) return refuse("not_found", `This batch has no delivery '${id}'.`, "id");
+    this.#arm(nowMs + 1);
+    return ok(row);
+  }
+
   /** A page of outcomes after a seq, or of those after the task with a custom_id. */
   results(
     kind: OutcomeKind,
@@ -132,7 +212,7 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     this.#take(store, row, request, nowMs);
 
-    const active = row.status === "in_progress" && row.ending === null;
+    const active = isActive(this.#row());
     const want = active && !request.leaving ? request.want : 0;
     const turn =
       want > 0
@@ -190,13 +270,15 @@ export class Engine {
       if (request.holding) store.tasks.requeue(request.holder, request.holding, nowMs);
       const { reports } = request;
       if (reports.length === 0) return;
-      const { extraTokens } = store.tasks.record(
+      const { extraTokens, unauthorized } = record(
+        store.sql,
         reports,
         row.batch_id,
         this.#config.retry,
         nowMs,
         this.#world.random,
       );
+      if (unauthorized >= UNAUTHORIZED_LIMIT) store.rows.stop("refused");
       const throttled = reports.flatMap(({ verdict }) =>
         verdict.kind === "throttled" ? [verdict.afterMs ?? 0] : [],
       );
@@ -221,7 +303,7 @@ export class Engine {
   #costs(want: number): number[] {
     const store = this.#store;
     const row = this.#row();
-    if (row.status !== "in_progress" || row.ending !== null) return [];
+    if (!isActive(row)) return [];
     const room = (row.max_concurrency ?? Number.POSITIVE_INFINITY) - store.progress().running;
     const limit = Math.max(0, Math.min(want, room));
     return store.tasks.next(limit, this.#world.nowMs()).map(({ cost }) => cost);
@@ -230,7 +312,7 @@ export class Engine {
   #claim(holder: string, startInMs: readonly number[]): Assignment[] {
     const store = this.#store;
     const row = this.#row();
-    if (row.status !== "in_progress" || row.ending !== null) return [];
+    if (!isActive(row)) return [];
     const nowMs = this.#world.nowMs();
     const claimed = store.transaction(() => {
       // A sweep may have taken the holder for gone while it waited for its permits.
@@ -245,7 +327,7 @@ export class Engine {
     const store = this.#store;
     const row = this.#row();
     const limits = this.#config.upstream?.limits;
-    if (row.status !== "in_progress" || row.ending !== null || limits === undefined) return;
+    if (!isActive(row) || limits === undefined) return;
     if (nowMs < this.#blockedUntilMs) return;
     const { pending, running } = store.progress();
     const ready = store.tasks.ready(pending, nowMs);
@@ -284,6 +366,16 @@ export class Engine {
     return row;
   }
 }
+
+/** Whether a batch hands out tasks. */
+function isActive(row: BatchRow): boolean {
+  return row.status === "in_progress" && row.ending === null && row.paused_at === null;
+}
+
+const ENDED: readonly BatchStatus[] = ["completed", "expired", "cancelled"];
+
+/** After this many 401s without a success between them the key is taken for bad. */
+const UNAUTHORIZED_LIMIT = 5;
 
 /** The alarm comes again after this long if a sweep never ends. */
 const SAFETY_MS = 10_000;

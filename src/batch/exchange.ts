@@ -10,6 +10,8 @@ export interface Report {
   seq: number;
   attempt: number;
   verdict: Verdict;
+  /** How long the call took, without the wait for its permit. */
+  tookMs: number;
   usage?: Usage | undefined;
   result:
     | {

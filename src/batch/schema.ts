@@ -10,6 +10,7 @@ import type { BatchStatus, Endpoint } from "../wire/batch.ts";
  * - `input`: a row a task, its request body. Apart from `task`, so that a change of state does not
  *   rewrite a long body. Written once by store/intake.ts.
  * - `outcome`: a row a finished task, its output line as it is read. Written once by store/tasks.ts.
+ * - `attempt`: a row an attempt that did not end its task. Written by store/tasks.ts.
  * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
  * - `delivery`: a row a webhook to send. Written by store/deliveries.ts.
  */
@@ -31,6 +32,11 @@ export const migrations: SQLSchemaMigration[] = [
         max_concurrency INTEGER,
         webhook_url TEXT,
         webhook_secret TEXT,
+        on_unknown TEXT NOT NULL,
+        input_sha256 TEXT,
+        outcomes_sha256 TEXT,
+        run INTEGER NOT NULL DEFAULT 1,
+        paused_at INTEGER,
         status TEXT NOT NULL,
         ending TEXT,
         errors TEXT,
@@ -61,7 +67,8 @@ export const migrations: SQLSchemaMigration[] = [
         output_tokens INTEGER NOT NULL DEFAULT 0,
         reasoning_tokens INTEGER NOT NULL DEFAULT 0,
         output_bytes INTEGER NOT NULL DEFAULT 0,
-        error_bytes INTEGER NOT NULL DEFAULT 0
+        error_bytes INTEGER NOT NULL DEFAULT 0,
+        unauthorized INTEGER NOT NULL DEFAULT 0
       ) STRICT;
       CREATE TABLE IF NOT EXISTS task (
         seq INTEGER PRIMARY KEY,
@@ -71,7 +78,8 @@ export const migrations: SQLSchemaMigration[] = [
         failures INTEGER NOT NULL DEFAULT 0,
         not_before INTEGER NOT NULL DEFAULT 0,
         cost INTEGER NOT NULL,
-        holder TEXT
+        holder TEXT,
+        claimed_at INTEGER
       ) STRICT;
       CREATE INDEX IF NOT EXISTS task_again ON task (not_before, seq)
         WHERE state = 'pending' AND attempt > 0;
@@ -84,9 +92,21 @@ export const migrations: SQLSchemaMigration[] = [
         seq INTEGER PRIMARY KEY,
         ok INTEGER NOT NULL,
         retry INTEGER NOT NULL,
-        line TEXT NOT NULL,
-        recorded_at INTEGER NOT NULL
+        took_ms INTEGER,
+        recorded_at INTEGER NOT NULL,
+        line TEXT NOT NULL
       ) STRICT;
+      CREATE TABLE IF NOT EXISTS attempt (
+        seq INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        started_at INTEGER NOT NULL,
+        ended_at INTEGER NOT NULL,
+        took_ms INTEGER,
+        verdict TEXT NOT NULL,
+        status_code INTEGER,
+        error TEXT,
+        PRIMARY KEY (seq, attempt)
+      ) STRICT, WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS holder (
         id TEXT PRIMARY KEY,
         seen_at INTEGER NOT NULL
@@ -104,8 +124,11 @@ export const migrations: SQLSchemaMigration[] = [
   },
 ];
 
-/** How a batch ends once its open tasks are done. */
-export type Ending = "completed" | "cancelled" | "expired";
+/**
+ * Why a batch hands out no more tasks: all are done, its client cancelled it, its window is over, or
+ * the upstream refuses its key.
+ */
+export type Ending = "completed" | "cancelled" | "expired" | "refused";
 
 export type BatchRow = {
   project: string;
@@ -120,6 +143,14 @@ export type BatchRow = {
   max_concurrency: number | null;
   webhook_url: string | null;
   webhook_secret: string | null;
+  /** What becomes of a task whose consumer was lost: called again, or failed. */
+  on_unknown: "retry" | "fail";
+  /** SHA-256 of the bytes the client sent, and of all output lines in input order. Hex. */
+  input_sha256: string | null;
+  outcomes_sha256: string | null;
+  /** 1, and one more with each retry of what failed. */
+  run: number;
+  paused_at: number | null;
   status: BatchStatus;
   /** Set when the batch stops handing out tasks; null while it runs. */
   ending: Ending | null;
@@ -149,6 +180,8 @@ export type ProgressRow = {
   /** Bytes of the output and of the error file. */
   output_bytes: number;
   error_bytes: number;
+  /** Answers 401 since the last success. */
+  unauthorized: number;
 } & Record<TaskState, number>;
 
 export type DeliveryRow = {

@@ -4,6 +4,8 @@ import { announce } from "./announce.ts";
 import { ingestRange } from "./ingest.ts";
 import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
+import type { Close } from "./store/closing.ts";
+import { hashOutcomes } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
 import type { World } from "./world.ts";
 
@@ -60,6 +62,9 @@ async function step(store: Store, world: World, config: Config): Promise<boolean
   }
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs)) {
     store.transaction(() => {
+      if (row.on_unknown === "fail") {
+        store.closing.lost(holder, UNKNOWN, outputLineStem(row.batch_id), nowMs);
+      }
       store.tasks.requeue(holder, [], nowMs);
       store.holders.remove(holder);
     });
@@ -95,20 +100,46 @@ async function wind(
   if (store.progress().running > 0) return false;
   if (row.status === "in_progress") return store.rows.finalize(nowMs);
   await registerFiles(store, world, row, nowMs);
+  const status = ending === "refused" ? "completed" : ending;
+  const hash = hashOutcomes(store.sql);
   store.transaction(() => {
-    if (store.rows.end(ending, nowMs)) announce(store, row, `batch.${ending}`, nowMs);
+    if (store.rows.end(status, hash, nowMs)) announce(store, row, `batch.${status}`, nowMs);
   });
   return true;
 }
 
-const CLOSED = {
+/** What becomes of the tasks that are left when a batch ends early. */
+const CLOSED: Record<Exclude<Ending, "completed">, Close> = {
   cancelled: {
-    code: "batch_cancelled",
-    message: "This request was not executed: the batch was cancelled.",
+    state: "cancelled",
+    error: {
+      code: "batch_cancelled",
+      message: "This request was not executed: the batch was cancelled.",
+    },
   },
   expired: {
-    code: "batch_expired",
-    message: "This request could not be executed before the completion window expired.",
+    state: "expired",
+    error: {
+      code: "batch_expired",
+      message: "This request could not be executed before the completion window expired.",
+    },
+  },
+  refused: {
+    state: "failed",
+    error: {
+      code: "upstream_unauthorized",
+      message:
+        "This request was not executed: the upstream answered 401 to several requests in a row. Check UPSTREAM_API_KEY, then retry the batch.",
+    },
+  },
+};
+
+const UNKNOWN: Close = {
+  state: "failed",
+  error: {
+    code: "outcome_unknown",
+    message:
+      "The consumer was lost between the call and its record. The call was not repeated, as on_unknown is 'fail'.",
   },
 };
 
@@ -119,7 +150,7 @@ function closeSome(
   nowMs: number,
 ): void {
   const stem = outputLineStem(row.batch_id);
-  store.transaction(() => store.tasks.close(ending, stem, CLOSED[ending], CLOSE_AT_ONCE, nowMs));
+  store.transaction(() => store.closing.next(CLOSED[ending], stem, CLOSE_AT_ONCE, nowMs));
 }
 
 /** Puts the output and error file into the project's index. Doing it twice is doing it once. */
@@ -134,8 +165,7 @@ async function registerFiles(
   const files = [
     { id: ids.output, bytes: output_bytes, kind: "output" as const },
     { id: ids.error, bytes: error_bytes, kind: "error" as const },
-  ].filter(({ bytes }) => bytes > 0);
-  if (files.length === 0) return;
+  ];
   await world.registerFiles({ project: row.project, batch_id: row.batch_id }, files, nowMs);
 }
 
@@ -164,9 +194,12 @@ export function nextSweepMs(
     if (oldestSeenMs !== undefined) times.push(oldestSeenMs + config.claimTtlMs + 1);
     if (running > 0) times.push(nowMs + CONFIRM_MS);
     if (row.ending === null) {
-      times.push(row.expires_at, store.tasks.nextDueMs(nowMs), lostAtMs);
-      if (blockedUntilMs > nowMs) times.push(blockedUntilMs);
-      if (pending > 0) times.push(nowMs + CHECK_MS);
+      times.push(row.expires_at);
+      if (row.paused_at === null) {
+        times.push(store.tasks.nextDueMs(nowMs), lostAtMs);
+        if (blockedUntilMs > nowMs) times.push(blockedUntilMs);
+        if (pending > 0) times.push(nowMs + CHECK_MS);
+      }
     }
   }
   const due = times.filter((time) => time !== undefined);

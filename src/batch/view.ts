@@ -1,4 +1,4 @@
-import type { BatchError, BatchObject } from "../wire/batch.ts";
+import type { BatchError, BatchObject, TaskCounts } from "../wire/batch.ts";
 import { outputFileIds } from "../wire/ids.ts";
 import type { BatchRow, ProgressRow } from "./schema.ts";
 
@@ -46,17 +46,24 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
     },
     metadata: row.metadata === null ? null : (JSON.parse(row.metadata) as Record<string, string>),
     muster: {
-      counts: {
-        pending: progress.pending,
-        running: progress.running,
-        succeeded: progress.succeeded,
-        failed: progress.failed,
-        cancelled: progress.cancelled,
-        expired: progress.expired,
-      },
+      counts: taskCountsOf(progress),
       upstream: row.upstream,
+      run: row.run,
+      paused: row.paused_at !== null,
+      on_unknown: row.on_unknown,
+      audit: {
+        ...taskCountsOf(progress),
+        total: progress.total,
+        input_sha256: row.input_sha256,
+        outcomes_sha256: row.outcomes_sha256,
+      },
       max_concurrency: row.max_concurrency,
       webhook: row.webhook_url === null ? null : { url: row.webhook_url },
     },
   };
+}
+
+function taskCountsOf(progress: ProgressRow): TaskCounts {
+  const { pending, running, succeeded, failed, cancelled, expired } = progress;
+  return { pending, running, succeeded, failed, cancelled, expired };
 }

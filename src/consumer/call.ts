@@ -21,9 +21,11 @@ export async function callUpstream(
   nowMs: () => number,
 ): Promise<Report> {
   const { seq, attempt } = task;
+  const startedMs = nowMs();
   const unanswered = (code: Unanswered, message: string): Report => ({
     seq,
     attempt,
+    tookMs: nowMs() - startedMs,
     verdict: classifyUnanswered(code),
     result: { kind: "unanswered", code, message },
   });
@@ -45,7 +47,7 @@ export async function callUpstream(
         `The upstream's answer is longer than ${MAX_ANSWER_BYTES} bytes.`,
       );
     }
-    return reportOf(task, response, text, nowMs());
+    return reportOf(task, response, text, startedMs, nowMs());
   } catch (error) {
     if (timeout.aborted) {
       return unanswered("timeout", `No whole answer within ${upstream.timeoutMs} ms.`);
@@ -56,8 +58,15 @@ export async function callUpstream(
   }
 }
 
-function reportOf(task: Assignment, response: Response, text: string, nowMs: number): Report {
+function reportOf(
+  task: Assignment,
+  response: Response,
+  text: string,
+  startedMs: number,
+  nowMs: number,
+): Report {
   const { seq, attempt } = task;
+  const tookMs = nowMs - startedMs;
   const { status, headers } = response;
   const json = parseJson(text);
   const verdict = classifyAnswer({ status, headers, json }, nowMs);
@@ -66,6 +75,7 @@ function reportOf(task: Assignment, response: Response, text: string, nowMs: num
     return {
       seq,
       attempt,
+      tookMs,
       verdict,
       result: { kind: "unanswered", code: "invalid_response", message },
     };
@@ -73,6 +83,7 @@ function reportOf(task: Assignment, response: Response, text: string, nowMs: num
   return {
     seq,
     attempt,
+    tookMs,
     verdict,
     usage: readUsage(json),
     result: {
@@ -95,7 +106,7 @@ function headersOf(upstream: Upstream): Record<string, string> {
     accept: "application/json",
     "user-agent": "muster",
   };
-  if (upstream.apiKey !== undefined) headers["authorization"] = `Bearer ${upstream.apiKey}`;
+  if (upstream.apiKey !== undefined) headers.authorization = `Bearer ${upstream.apiKey}`;
   return headers;
 }
 

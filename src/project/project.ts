@@ -41,9 +41,11 @@ export class Project extends DurableObject<Env> {
     this.#opened().addFile(row);
   }
 
-  /** Puts the files of a batch that ended into the index. Repeatable. */
+  /** Puts the files of a batch that ended into the index, and takes empty ones out. Repeatable. */
   addOutputFiles(batchId: string, files: OutputFile[], nowMs: number): void {
     for (const { id, bytes, kind } of files) {
+      this.#opened().removeFile(id);
+      if (bytes === 0) continue;
       this.#opened().addFile({
         id,
         purpose: "batch_output",
@@ -52,6 +54,7 @@ export class Project extends DurableObject<Env> {
         created_at: nowMs,
         expires_at: null,
         r2_key: null,
+        sha256: null,
         batch_id: batchId,
         kind,
       });

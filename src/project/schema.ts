@@ -23,6 +23,7 @@ export const migrations: SQLSchemaMigration[] = [
         created_at INTEGER NOT NULL,
         expires_at INTEGER,
         r2_key TEXT,
+        sha256 TEXT,
         batch_id TEXT,
         kind TEXT
       ) STRICT, WITHOUT ROWID;
@@ -39,6 +40,8 @@ export type FileRow = {
   expires_at: number | null;
   /** Where an uploaded file's bytes are. */
   r2_key: string | null;
+  /** Of an uploaded file's bytes, in hex. */
+  sha256: string | null;
   /** The batch that an output file is read from, and which of its two. */
   batch_id: string | null;
   kind: "output" | "error" | null;

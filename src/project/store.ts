@@ -57,7 +57,7 @@ export class ProjectStore {
   addFile(row: FileRow): void {
     this.#sql.exec(
       `INSERT OR IGNORE INTO file (id, purpose, filename, bytes, created_at, expires_at, r2_key,
-         batch_id, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         sha256, batch_id, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.id,
       row.purpose,
       row.filename,
@@ -65,6 +65,7 @@ export class ProjectStore {
       row.created_at,
       row.expires_at,
       row.r2_key,
+      row.sha256,
       row.batch_id,
       row.kind,
     );

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { customId } from "./ids.ts";
 
 /** Batches as clients see them: OpenAI's object, with what is Muster's own in `muster`. */
 
@@ -29,8 +30,13 @@ export const batchStatus = z.enum([
 export type BatchStatus = z.infer<typeof batchStatus>;
 
 export const metadata = z
-  .record(z.string().max(64), z.string().max(512))
-  .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs");
+  .record(z.string(), z.string().max(512))
+  .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs")
+  .refine(
+    (pairs) => Object.keys(pairs).every((key) => key.length <= 64),
+    "keys of at most 64 characters",
+  )
+  .meta({ maxProperties: 16, propertyNames: { maxLength: 64 } });
 
 const WINDOW_TAKES = "a length of time such as 24h: a whole number of m, h or d, from 1m to 30d";
 const UNIT_MS: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -51,11 +57,15 @@ export const webhook = z.strictObject({
   secret: z.string().optional(),
 });
 
+/** What becomes of a task whose consumer was lost: it is called again, or it fails. */
+export const onUnknown = z.enum(["retry", "fail"], { error: "retry or fail" });
+
 const options = {
   metadata: metadata.nullish(),
   completion_window: completionWindow.default("24h"),
   max_concurrency: z.number().int().min(1).max(10_000).optional(),
   webhook: webhook.optional(),
+  on_unknown: onUnknown.default("retry"),
 };
 
 /** One batch from an uploaded file: what the official SDK sends. */
@@ -68,6 +78,11 @@ export const fromPrompts = z
   .looseObject({
     prompts: z.array(z.string()).min(1),
     model: z.string().min(1),
+    endpoint: z
+      .literal("/v1/chat/completions", {
+        error: "prompts take /v1/chat/completions; send requests for another endpoint",
+      })
+      .optional(),
     ...options,
   })
   .meta({
@@ -83,7 +98,7 @@ export const fromRequests = z
     requests: z
       .array(
         z.object({
-          custom_id: z.string().min(1).max(512).optional(),
+          custom_id: customId.optional(),
           body: z.record(z.string(), z.unknown()),
         }),
       )
@@ -150,6 +165,22 @@ export const batchObject = z
     muster: z.object({
       counts: taskCounts,
       upstream: z.string(),
+      run: z.number().int().meta({ description: "1, and one more with each retry." }),
+      paused: z.boolean(),
+      on_unknown: onUnknown,
+      audit: taskCounts
+        .extend({
+          total: z.number().int(),
+          input_sha256: z
+            .string()
+            .nullable()
+            .meta({ description: "SHA-256 of the bytes that were sent: the file, or the body." }),
+          outcomes_sha256: z
+            .string()
+            .nullable()
+            .meta({ description: "SHA-256 of all results as JSONL; null until the end." }),
+        })
+        .meta({ id: "Audit" }),
       max_concurrency: z.number().int().nullable(),
       webhook: z
         .object({

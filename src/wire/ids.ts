@@ -11,6 +11,16 @@ const hex = () => v7().replaceAll("-", "");
 export const batchId = z.string().regex(/^batch_[0-9a-f]{32}$/);
 export const fileId = z.string().regex(/^file-[0-9a-f]{32}(-output|-error)?$/);
 
+/**
+ * What clients call a task. Half a surrogate pair cannot be stored as UTF-8: two ids that differ
+ * only in it would become the same one.
+ */
+export const customId = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine((id) => id.isWellFormed(), "well-formed Unicode, without a lone surrogate");
+
 /** A new batch's id. */
 export function newBatchId(): string {
   return `batch_${hex()}`;
@@ -47,7 +57,7 @@ export function outputLineId(batch: string, seq: number): string {
   return `${outputLineStem(batch)}${seq}`;
 }
 
-/** The id of a batch's event of a type, also the `webhook-id` of its deliveries: it has no dot. */
-export function eventId(batch: string, type: string): string {
-  return `evt_${batch.slice("batch_".length)}_${type.replaceAll(".", "_")}`;
+/** The id of a batch's event of a type in one of its runs, also the `webhook-id` of its deliveries: it has no dot. */
+export function eventId(batch: string, run: number, type: string): string {
+  return `evt_${batch.slice("batch_".length)}_${run}_${type.replaceAll(".", "_")}`;
 }

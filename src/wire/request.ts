@@ -62,32 +62,29 @@ export function parseLine(text: string, endpoint: Endpoint): Parsed {
   }
   const span = rawMember(text, "body");
   if (span === undefined) throw new Error("a validated line has no body");
-  return toTask(line.data.custom_id, text.slice(span.start, span.end), line.data.body, endpoint);
+  const raw = text.slice(span.start, span.end);
+  return toTask(line.data.custom_id, raw, line.data.body, endpoint, "body");
 }
 
+/** @param at how a fault names the body. */
 function toTask(
   customId: string,
   raw: string,
   body: Record<string, unknown>,
   endpoint: Endpoint,
+  at: string,
 ): Parsed {
-  if (body["stream"] === true) {
-    return fault(
-      "invalid_body",
-      "body.stream is true; a batch takes whole answers, so leave it out.",
-      "body.stream",
-    );
-  }
+  if (body.stream === true) return streams(`${at}.stream`);
   const text = oneLine(raw);
   // A UTF-16 unit is at most three bytes: only long bodies are worth counting.
   if (text.length * 3 > MAX_BODY_BYTES && byteLength(text) > MAX_BODY_BYTES) {
     return fault(
       "body_too_large",
-      `body is longer than ${MAX_BODY_BYTES} bytes, the most one task takes.`,
-      "body",
+      `${at} is longer than ${MAX_BODY_BYTES} bytes, the most one task takes.`,
+      at,
     );
   }
-  const model = body["model"];
+  const model = body.model;
   return {
     ok: true,
     task: {
@@ -99,7 +96,32 @@ function toTask(
   };
 }
 
-type Inline = { ok: true; tasks: NewTask[] } | { ok: false; faults: Fault[] };
+function streams(at: string): { ok: false; fault: Fault } {
+  const message = `${at} is true; a batch takes whole answers, so leave it out.`;
+  return { ok: false, fault: { code: "invalid_body", message, param: at } };
+}
+
+export type Inline = { ok: true; tasks: NewTask[] } | { ok: false; faults: Fault[] };
+
+/**
+ * Bytes that all inline tasks take together at most, as {@link callBytes} counts them: they cross
+ * one RPC, whose limit is 32 MiB. Prompts repeat their settings, so a short body may exceed it.
+ */
+const MAX_INLINE_BYTES = 31 * 1024 * 1024;
+
+/** About what a task takes in an RPC: its text as Latin-1 where it can be, else as UTF-16. */
+function callBytes({ customId, body, model = "" }: NewTask): number {
+  const width = /[\u0100-\uffff]/.test(body) ? 2 : 1;
+  return 64 + width * body.length + 2 * (customId.length + model.length);
+}
+
+function tooLarge(param: string): Fault {
+  return {
+    code: "too_large",
+    message: `${param} make tasks of more than ${MAX_INLINE_BYTES} bytes together.`,
+    param,
+  };
+}
 
 /**
  * The tasks of a body with `requests`, already checked by its schema. A request without `custom_id`
@@ -114,16 +136,17 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
   const list = rawMember(text, "requests");
   if (list === undefined) throw new Error("a validated body has no requests");
   let index = 0;
+  let bytes = 0;
   for (const element of arrayElements(text, list.start)) {
     const at = `requests[${index}]`;
     const request = body.requests[index];
     const span = rawMember(text, "body", element.start);
     if (request === undefined || span === undefined) throw new Error(`${at} was not validated`);
     const customId = request.custom_id ?? `task-${index}`;
-    const parsed = toTask(customId, text.slice(span.start, span.end), request.body, body.endpoint);
+    const raw = text.slice(span.start, span.end);
+    const parsed = toTask(customId, raw, request.body, body.endpoint, `${at}.body`);
     if (!parsed.ok) {
-      const { param, message, code } = parsed.fault;
-      faults.push({ code, message: `${at}: ${message}`, param: `${at}.${param}` });
+      faults.push(parsed.fault);
     } else if (seen.has(customId)) {
       faults.push({
         code: "duplicate_custom_id",
@@ -133,6 +156,8 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
     } else {
       seen.add(customId);
       tasks.push(parsed.task);
+      bytes += callBytes(parsed.task);
+      if (bytes > MAX_INLINE_BYTES) return { ok: false, faults: [tooLarge("requests")] };
     }
     index += 1;
   }
@@ -142,15 +167,28 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
 /** Members of a body with `prompts` that are about the batch; all others go into each request. */
 const OPTIONS = new Set([
   "prompts",
+  "endpoint",
   "metadata",
   "completion_window",
   "max_concurrency",
   "priority",
   "webhook",
+  "on_unknown",
+  "endpoint",
 ]);
+
+/** Members that would be at odds with `prompts`, and the value that is not. */
+const NOT_WITH_PROMPTS = { endpoint: "/v1/chat/completions", messages: undefined };
 
 /** The tasks of a body with `prompts`, already checked by its schema: `task-N`, N the index. */
 export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>): Inline {
+  if (body.stream === true) return { ok: false, faults: [streams("stream").fault] };
+  for (const [name, takes] of Object.entries(NOT_WITH_PROMPTS)) {
+    if (name in body && body[name] !== takes) {
+      const message = `${name} does not go with prompts, each of which is a chat completion of its own. Send requests for anything else.`;
+      return { ok: false, faults: [{ code: "invalid_request", message, param: name }] };
+    }
+  }
   const shared: string[] = [];
   for (const { key, start, end } of objectMembers(text)) {
     if (!OPTIONS.has(key)) shared.push(`${JSON.stringify(key)}:${text.slice(start, end)}`);
@@ -160,17 +198,17 @@ export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>):
   if (list === undefined) throw new Error("a validated body has no prompts");
   const tasks: NewTask[] = [];
   let index = 0;
+  let bytes = 0;
   for (const { start, end } of arrayElements(text, list.start)) {
     const raw = `{${shared.join(",")},"messages":[{"role":"user","content":${text.slice(start, end)}}]}`;
     const content = prompts[index] ?? "";
     const request = { ...settings, messages: [{ role: "user", content }] };
-    const parsed = toTask(`task-${index}`, raw, request, "/v1/chat/completions");
-    if (!parsed.ok) {
-      const { code, message } = parsed.fault;
-      const param = code === "body_too_large" ? `prompts[${index}]` : parsed.fault.param;
-      return { ok: false, faults: [{ code, message: `prompts[${index}]: ${message}`, param }] };
-    }
+    const at = `prompts[${index}]`;
+    const parsed = toTask(`task-${index}`, raw, request, "/v1/chat/completions", at);
+    if (!parsed.ok) return { ok: false, faults: [parsed.fault] };
     tasks.push(parsed.task);
+    bytes += callBytes(parsed.task);
+    if (bytes > MAX_INLINE_BYTES) return { ok: false, faults: [tooLarge("prompts")] };
     index += 1;
   }
   return { ok: true, tasks };

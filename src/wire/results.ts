@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { customId } from "./ids.ts";
 
 /** The combined results, in the shape people already write, and the lines of an output file. */
 
@@ -45,7 +46,7 @@ export type OutputLine = z.infer<typeof outputLine>;
 /** One line of an input file. `body` is passed on byte for byte. */
 export const inputLine = z
   .object({
-    custom_id: z.string().min(1).max(512),
+    custom_id: customId,
     method: z.literal("POST"),
     url: z.string(),
     body: z.record(z.string(), z.unknown()),

@@ -14,10 +14,15 @@ export type NewBatch = Pick<
   | "max_concurrency"
   | "webhook_url"
   | "webhook_secret"
+  | "on_unknown"
+  | "input_sha256"
   | "source_key"
   | "created_at"
   | "expires_at"
 >;
+
+/** The statuses a batch can end in once it was in progress. */
+export type EndStatus = "completed" | "expired" | "cancelled";
 
 /** The batch's own row: status, ending, timestamps, and how far its file has been read. */
 export class BatchRows {
@@ -36,9 +41,9 @@ export class BatchRows {
   insert(row: NewBatch): boolean {
     const { rowsWritten } = this.#sql.exec(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
-         completion_window, metadata, max_concurrency, webhook_url, webhook_secret, source_key,
-         created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')`,
+         completion_window, metadata, max_concurrency, webhook_url, webhook_secret, on_unknown,
+         input_sha256, source_key, created_at, expires_at, status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')`,
       row.project,
       row.batch_id,
       row.upstream,
@@ -49,6 +54,8 @@ export class BatchRows {
       row.max_concurrency,
       row.webhook_url,
       row.webhook_secret,
+      row.on_unknown,
+      row.input_sha256,
       row.source_key,
       row.created_at,
       row.expires_at,
@@ -104,18 +111,47 @@ export class BatchRows {
     );
   }
 
-  /** finalizing → completed | expired, cancelling → cancelled. */
-  end(ending: Ending, nowMs: number): boolean {
-    const from: BatchStatus = ending === "cancelled" ? "cancelling" : "finalizing";
+  /** finalizing → completed | expired, cancelling → cancelled, with the hash of its outcomes. */
+  end(status: EndStatus, outcomesSha256: string, nowMs: number): boolean {
+    const from: BatchStatus = status === "cancelled" ? "cancelling" : "finalizing";
     return this.#moved(
-      `UPDATE batch SET status = ?1,
+      `UPDATE batch SET status = ?1, outcomes_sha256 = ?4,
          completed_at = iif(?1 = 'completed', ?2, completed_at),
          expired_at = iif(?1 = 'expired', ?2, expired_at),
          cancelled_at = iif(?1 = 'cancelled', ?2, cancelled_at)
        WHERE status = ?3 RETURNING id`,
-      ending,
+      status,
       nowMs,
       from,
+      outcomesSha256,
+    );
+  }
+
+  /** completed | expired | cancelled → in_progress, for another run of what did not succeed. */
+  reopen(nowMs: number, expiresAtMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET status = 'in_progress', ending = NULL, run = run + 1, paused_at = NULL,
+         in_progress_at = ?, expires_at = ?, finalizing_at = NULL, completed_at = NULL,
+         expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL, outcomes_sha256 = NULL
+       WHERE status IN ('completed', 'expired', 'cancelled') RETURNING id`,
+      nowMs,
+      expiresAtMs,
+    );
+  }
+
+  /** Nothing is handed out until it is resumed. False when it is paused, or has ended. */
+  pause(nowMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET paused_at = ? WHERE paused_at IS NULL AND ending IS NULL
+         AND status IN ('validating', 'in_progress') RETURNING id`,
+      nowMs,
+    );
+  }
+
+  /** Goes on. False when it was not paused. */
+  resume(): boolean {
+    return this.#moved(
+      "UPDATE batch SET paused_at = NULL WHERE paused_at IS NOT NULL RETURNING id",
     );
   }
 

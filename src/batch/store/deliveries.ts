@@ -19,6 +19,22 @@ export class Deliveries {
     );
   }
 
+  /** All of them. */
+  all(): DeliveryRow[] {
+    return this.#sql.exec<DeliveryRow>("SELECT * FROM delivery ORDER BY rowid").toArray();
+  }
+
+  /** Makes one due again, with all its attempts anew. Undefined when there is no such one. */
+  again(id: string, nowMs: number): DeliveryRow | undefined {
+    return this.#sql
+      .exec<DeliveryRow>(
+        `UPDATE delivery SET state = 'due', attempts = 0, next_at = ? WHERE id = ? RETURNING *`,
+        nowMs,
+        id,
+      )
+      .toArray()[0];
+  }
+
   /** Those due at `nowMs`. */
   due(nowMs: number): DeliveryRow[] {
     return this.#sql

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /** One recorded outcome as it is read. */
 export interface OutcomeRow {
   seq: number;
@@ -43,4 +45,16 @@ export function seqOf(sql: SqlStorage, customId: string): number | undefined {
   return sql
     .exec<{ seq: number }>("SELECT seq FROM task WHERE custom_id = ?", customId)
     .toArray()[0]?.seq;
+}
+
+/**
+ * SHA-256, in hex, over all output lines in input order, each with its line feed: the bytes that
+ * `GET …/results` gives as JSONL.
+ */
+export function hashOutcomes(sql: SqlStorage): string {
+  const hash = createHash("sha256");
+  for (const { line } of sql.exec<{ line: string }>("SELECT line FROM outcome ORDER BY seq")) {
+    hash.update(line).update("\n");
+  }
+  return hash.digest("hex");
 }

@@ -22,6 +22,7 @@ const COLUMNS = [
   "reasoning_tokens",
   "output_bytes",
   "error_bytes",
+  "unauthorized",
 ] as const satisfies (keyof ProgressRow)[];
 
 const ADD = `UPDATE progress SET ${COLUMNS.map((name) => `${name} = ${name} + ?`).join(", ")}`;

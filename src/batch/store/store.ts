@@ -1,5 +1,6 @@
 import type { ProgressRow } from "../schema.ts";
 import { BatchRows } from "./batch-row.ts";
+import { Closing } from "./closing.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Holders } from "./holders.ts";
 import { readProgress } from "./progress.ts";
@@ -10,6 +11,7 @@ export class Store {
   readonly sql: SqlStorage;
   readonly rows: BatchRows;
   readonly tasks: Tasks;
+  readonly closing: Closing;
   readonly holders: Holders;
   readonly deliveries: Deliveries;
   readonly #storage: DurableObjectStorage;
@@ -19,6 +21,7 @@ export class Store {
     this.sql = storage.sql;
     this.rows = new BatchRows(storage.sql);
     this.tasks = new Tasks(storage.sql);
+    this.closing = new Closing(storage.sql);
     this.holders = new Holders(storage.sql);
     this.deliveries = new Deliveries(storage.sql);
   }

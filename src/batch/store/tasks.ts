@@ -1,8 +1,4 @@
-import { nextStep, type RetryRules } from "../../core/task.ts";
-import type { Report } from "../exchange.ts";
-import { outcomeOf } from "../outcome-line.ts";
-import type { Ending } from "../schema.ts";
-import { addProgress, type ProgressChange, sumProgress } from "./progress.ts";
+import { addProgress } from "./progress.ts";
 
 /** A claimed task: what a consumer needs to call the upstream. */
 export interface Claimed {
@@ -14,13 +10,11 @@ export interface Claimed {
 
 type Open = { seq: number; cost: number };
 
-/** The tasks' states. Every move is a guarded statement; counts move in the same transaction. */
+/** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
 export class Tasks {
   readonly #sql: SqlStorage;
   /** No task before this one is fresh (never attempted). Derived, so never stored. */
   #firstFresh: number | undefined;
-  /** Where closing pending tasks goes on. */
-  #closedTo = 0;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -84,9 +78,10 @@ export class Tasks {
       if (bytes > maxBytes && claimed.length > 0) break;
       const [moved] = this.#sql
         .exec<{ attempt: number }>(
-          `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?
+          `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?
            WHERE seq = ? AND state = 'pending' RETURNING attempt`,
           holder,
+          nowMs,
           seq,
         )
         .toArray();
@@ -101,73 +96,22 @@ export class Tasks {
   }
 
   /**
-   * running → succeeded | failed | pending, as the reports say. A report for an attempt that is not
-   * the current one changes nothing.
+   * running → pending, for the claims of a holder that is gone, or that never heard of them: all
+   * but those in `keep`. The attempt is over, so a late report of it changes nothing.
    *
-   * @returns tokens used beyond those reserved, over the reports that counted.
-   */
-  record(
-    reports: readonly Report[],
-    batchId: string,
-    rules: RetryRules,
-    nowMs: number,
-    random: () => number,
-  ): { extraTokens: number } {
-    let change: ProgressChange = {};
-    let extraTokens = 0;
-    for (const report of reports) {
-      const [task] = this.#sql
-        .exec<{ custom_id: string; failures: number; cost: number }>(
-          `SELECT custom_id, failures, cost FROM task
-           WHERE seq = ? AND attempt = ? AND state = 'running'`,
-          report.seq,
-          report.attempt,
-        )
-        .toArray();
-      if (task === undefined) continue;
-      const step = nextStep(report.verdict, task.failures, rules, nowMs, random());
-      this.#sql.exec(
-        `UPDATE task SET state = ?, failures = ?, not_before = ?, holder = NULL
-         WHERE seq = ? AND attempt = ? AND state = 'running'`,
-        step.state,
-        step.state === "pending" ? step.failures : task.failures,
-        step.state === "pending" ? step.notBeforeMs : 0,
-        report.seq,
-        report.attempt,
-      );
-      const moved: ProgressChange = { running: -1 };
-      moved[step.state] = 1;
-      if (step.state !== "pending") {
-        const outcome = outcomeOf(report, batchId, task.custom_id);
-        const { bytes } = this.#sql
-          .exec<{ bytes: number }>(
-            `INSERT INTO outcome (seq, ok, retry, line, recorded_at) VALUES (?, ?, ?, ?, ?)
-             RETURNING octet_length(line) + 1 AS bytes`,
-            report.seq,
-            step.state === "succeeded" ? 1 : 0,
-            outcome.retry ? 1 : 0,
-            outcome.line,
-            nowMs,
-          )
-          .one();
-        moved[step.state === "succeeded" ? "output_bytes" : "error_bytes"] = bytes;
-      }
-      const { usage } = report;
-      // What a failed call used was not paid back either, but only answers say what they used.
-      const used = usage ? usage.input_tokens + usage.output_tokens : 0;
-      if (report.verdict.kind !== "retry" || usage) extraTokens += used - task.cost;
-      change = sumProgress(change, usage ? { ...moved, ...usage } : moved);
-    }
-    if (reports.length > 0) addProgress(this.#sql, change);
-    return { extraTokens };
-  }
-
-  /**
-   * running → pending, for the claims of a holder that is gone, or that did not get them: all but
-   * those in `keep`. The attempt number stays, so that a late report of the same attempt, which is
-   * then not running, changes nothing.
+   * @returns how many went back.
    */
   requeue(holder: string, keep: readonly number[], nowMs: number): number {
+    const kept = JSON.stringify(keep);
+    this.#sql.exec(
+      `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error)
+       SELECT seq, attempt, claimed_at, ?, 'lost', ? FROM task
+       WHERE holder = ? AND state = 'running' AND seq NOT IN (SELECT value FROM json_each(?))`,
+      nowMs,
+      "The consumer that had this task was not heard again; whether it called is not known.",
+      holder,
+      kept,
+    );
     const moved = this.#sql
       .exec(
         `UPDATE task SET state = 'pending', holder = NULL, not_before = ?
@@ -175,10 +119,28 @@ export class Tasks {
          RETURNING seq`,
         nowMs,
         holder,
-        JSON.stringify(keep),
+        kept,
       )
       .toArray().length;
     if (moved > 0) addProgress(this.#sql, { running: -moved, pending: moved });
+    return moved;
+  }
+
+  /** failed | cancelled | expired → pending, with all their attempts anew; outcomes go. */
+  rerun(nowMs: number): number {
+    this.#sql.exec("DELETE FROM outcome WHERE ok = 0");
+    const moved = this.#sql
+      .exec(
+        `UPDATE task SET state = 'pending', failures = 0, not_before = ?
+         WHERE state IN ('failed', 'cancelled', 'expired') RETURNING seq`,
+        nowMs,
+      )
+      .toArray().length;
+    this.#firstFresh = undefined;
+    this.#sql.exec(
+      `UPDATE progress SET pending = pending + failed + cancelled + expired, failed = 0,
+         cancelled = 0, expired = 0, error_bytes = 0, unauthorized = 0`,
+    );
     return moved;
   }
 
@@ -190,63 +152,6 @@ export class Tasks {
         holder,
       )
       .one().held;
-  }
-
-  /**
-   * pending → cancelled | expired, for the next `limit` tasks, each with its output line.
-   *
-   * @param lineStem what the ids of the output lines begin with.
-   */
-  close(
-    ending: Exclude<Ending, "completed">,
-    lineStem: string,
-    error: { code: string; message: string },
-    limit: number,
-    nowMs: number,
-  ): void {
-    // A task that was running when its batch ended may come back at any place: start over then.
-    const [from, to, count] = this.#pendingRange(limit);
-    if (count === 0) {
-      this.#closedTo = 0;
-      return;
-    }
-    const { bytes } = this.#sql
-      .exec<{ bytes: number }>(
-        `INSERT INTO outcome (seq, ok, retry, line, recorded_at)
-         SELECT seq, 0, 1, '{"id":"' || ? || seq || '","custom_id":' || json_quote(custom_id)
-           || ',"response":null,"error":' || ? || '}', ?
-         FROM task WHERE seq BETWEEN ? AND ? AND state = 'pending'
-         RETURNING octet_length(line) + 1 AS bytes`,
-        lineStem,
-        JSON.stringify(error),
-        nowMs,
-        from,
-        to,
-      )
-      .toArray()
-      .reduce((sum, row) => ({ bytes: sum.bytes + row.bytes }), { bytes: 0 });
-    this.#sql.exec(
-      "UPDATE task SET state = ? WHERE seq BETWEEN ? AND ? AND state = 'pending'",
-      ending,
-      from,
-      to,
-    );
-    const change: ProgressChange = { pending: -count, error_bytes: bytes };
-    change[ending] = count;
-    addProgress(this.#sql, change);
-    this.#closedTo = to + 1;
-  }
-
-  #pendingRange(limit: number): [from: number, to: number, count: number] {
-    const { first, last, count } = this.#sql
-      .exec<{ first: number | null; last: number | null; count: number }>(
-        `SELECT min(seq) AS first, max(seq) AS last, count(*) AS count FROM
-           (SELECT seq FROM task WHERE seq >= ? AND state = 'pending' ORDER BY seq LIMIT ?)`,
-        this.#closedTo,
-        limit,
-      )
-      .one();
-    return [first ?? 0, last ?? 0, count];
   }
 
   #fresh(): number {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readOutcomes } from "../../../src/batch/store/outcomes.ts";
+import { record } from "../../../src/batch/store/record.ts";
 import type { Store } from "../../../src/batch/store/store.ts";
 import {
   countsByState,
@@ -12,8 +13,8 @@ import {
 
 const NOW = 1_800_000_000_000;
 const BYTES = 1_000_000;
-const record = (store: Store, ...reports: ReturnType<typeof report>[]) =>
-  store.transaction(() => store.tasks.record(reports, "batch_x", RULES, NOW, () => 0.5));
+const note = (store: Store, ...reports: ReturnType<typeof report>[]) =>
+  store.transaction(() => record(store.sql, reports, "batch_x", RULES, NOW, () => 0.5));
 
 /** After every step the kept counts are those of the rows, and every final task has one outcome. */
 function expectSound(store: Store): void {
@@ -43,11 +44,7 @@ describe("claiming", () => {
   it("hands out due retries before fresh tasks, and parked ones not at all", () =>
     plant(newBatch(), ["a", "b", "c"], (store) => {
       store.tasks.claim(2, "h", BYTES, NOW);
-      record(
-        store,
-        report(0, 1, { kind: "retry", afterMs: 5_000 }),
-        report(1, 1, { kind: "retry" }),
-      );
+      note(store, report(0, 1, { kind: "retry", afterMs: 5_000 }), report(1, 1, { kind: "retry" }));
       expect(store.tasks.ready(store.progress().pending, NOW)).toBe(1);
       expect(store.tasks.nextDueMs(NOW)).toBe(NOW + 50);
       expect(store.tasks.claim(9, "h", BYTES, NOW + 60).map(({ seq }) => seq)).toEqual([1, 2]);
@@ -60,8 +57,8 @@ describe("recording", () => {
   it("keeps the first final outcome and ignores every later report", () =>
     plant(newBatch(), ["a"], (store) => {
       store.tasks.claim(1, "h", BYTES, NOW);
-      record(store, report(0, 1, { kind: "succeeded" }));
-      record(store, report(0, 1, { kind: "failed" }), report(0, 2, { kind: "failed" }));
+      note(store, report(0, 1, { kind: "succeeded" }));
+      note(store, report(0, 1, { kind: "failed" }), report(0, 2, { kind: "failed" }));
       expect(countsKept(store.progress())).toMatchObject({ succeeded: 1, failed: 0 });
       expect(readOutcomes(store.sql, "output", -1, 9, BYTES)[0]?.line).toContain('"attempt":1');
       expectSound(store);
@@ -71,12 +68,12 @@ describe("recording", () => {
     plant(newBatch(), ["a"], (store) => {
       store.tasks.claim(1, "lost", BYTES, NOW);
       store.transaction(() => store.tasks.requeue("lost", [], NOW));
-      record(store, report(0, 1, { kind: "succeeded" }));
+      note(store, report(0, 1, { kind: "succeeded" }));
       expect(countsKept(store.progress())).toMatchObject({ pending: 1, succeeded: 0 });
       expect(store.tasks.claim(1, "next", BYTES, NOW)).toMatchObject([{ seq: 0, attempt: 2 }]);
-      record(store, report(0, 1, { kind: "failed" }));
+      note(store, report(0, 1, { kind: "failed" }));
       expect(countsKept(store.progress())).toMatchObject({ running: 1 });
-      record(store, report(0, 2, { kind: "succeeded" }));
+      note(store, report(0, 2, { kind: "succeeded" }));
       expect(countsKept(store.progress())).toMatchObject({ succeeded: 1 });
       expectSound(store);
     }));
@@ -85,7 +82,7 @@ describe("recording", () => {
     plant(newBatch(), ["a"], (store) => {
       for (let attempt = 1; attempt <= RULES.maxAttempts; attempt += 1) {
         expect(store.tasks.claim(1, "h", BYTES, NOW + attempt * 10_000)).toHaveLength(1);
-        record(store, report(0, attempt, { kind: "retry" }));
+        note(store, report(0, attempt, { kind: "retry" }));
       }
       expect(countsKept(store.progress())).toMatchObject({ failed: 1, pending: 0 });
       expect(readOutcomes(store.sql, "error", -1, 9, BYTES)).toMatchObject([{ retry: 1 }]);
@@ -96,7 +93,7 @@ describe("recording", () => {
     plant(newBatch(), ["a"], (store) => {
       for (let attempt = 1; attempt <= 20; attempt += 1) {
         expect(store.tasks.claim(1, "h", BYTES, NOW)).toMatchObject([{ attempt }]);
-        record(store, report(0, attempt, { kind: "throttled" }));
+        note(store, report(0, attempt, { kind: "throttled" }));
       }
       expect(countsKept(store.progress())).toMatchObject({ pending: 1 });
       expectSound(store);
@@ -105,7 +102,7 @@ describe("recording", () => {
   it("counts the bytes of the output and error files exactly", () =>
     plant(newBatch(), ["a", "b"], (store) => {
       store.tasks.claim(2, "h", BYTES, NOW);
-      record(store, report(0, 1, { kind: "succeeded" }), report(1, 1, { kind: "failed" }));
+      note(store, report(0, 1, { kind: "succeeded" }), report(1, 1, { kind: "failed" }));
       for (const [kind, bytes] of [
         ["output", store.progress().output_bytes],
         ["error", store.progress().error_bytes],
@@ -134,7 +131,9 @@ describe("closing", () => {
     plant(newBatch(), ["a", "b", "c", "d", "e"], (store) => {
       store.tasks.claim(1, "h", BYTES, NOW);
       for (let step = 0; step < 4; step += 1) {
-        store.transaction(() => store.tasks.close("expired", "batch_req_x_", error, 2, NOW));
+        store.transaction(() =>
+          store.closing.next({ state: "expired", error }, "batch_req_x_", 2, NOW),
+        );
         expectSound(store);
       }
       expect(countsKept(store.progress())).toMatchObject({ running: 1, expired: 4, pending: 0 });
@@ -153,9 +152,11 @@ describe("closing", () => {
     plant(newBatch(), ["a", "b", "c"], (store) => {
       store.tasks.claim(1, "h", BYTES, NOW);
       const close = () =>
-        store.transaction(() => store.tasks.close("cancelled", "batch_req_x_", error, 10, NOW));
+        store.transaction(() =>
+          store.closing.next({ state: "cancelled", error }, "batch_req_x_", 10, NOW),
+        );
       close();
-      record(store, report(0, 1, { kind: "retry" }));
+      note(store, report(0, 1, { kind: "retry" }));
       close();
       close();
       expect(countsKept(store.progress())).toMatchObject({ cancelled: 3, pending: 0, running: 0 });

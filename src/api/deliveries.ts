@@ -1,0 +1,74 @@
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "zod";
+import type { DeliveryRow } from "../batch/schema.ts";
+import { batchStub } from "../stubs.ts";
+import { type DeliveryObject, deliveryList, deliveryObject } from "../wire/task.ts";
+import type { AppEnv } from "./auth.ts";
+import { findBatch, idParams, refused } from "./batches.ts";
+import { onBatches, refusal, refusals } from "./openapi.ts";
+
+/** GET /v1/batches/{id}/deliveries, POST …/deliveries/{delivery_id}/resend. */
+export function addDeliveryRoutes(app: OpenAPIHono<AppEnv>): void {
+  const list = createRoute({
+    method: "get",
+    path: "/v1/batches/{id}/deliveries",
+    operationId: "listDeliveries",
+    summary: "See the webhooks of a batch, and how sending them went",
+    ...onBatches,
+    request: { params: idParams },
+    responses: {
+      200: {
+        description: "The deliveries.",
+        content: { "application/json": { schema: deliveryList } },
+      },
+      404: refusal("No such batch."),
+      ...refusals,
+    },
+  });
+  app.openapi(list, async (c) => {
+    const { id } = c.req.valid("param");
+    const project = c.get("project");
+    const found = await findBatch(c.env, project, id);
+    if (!found.ok) return refused(c, found.problem);
+    const rows = await batchStub(c.env, { project, batch_id: id }).deliveries();
+    return c.json({ object: "list" as const, data: rows.map(viewOf) }, 200);
+  });
+
+  const resend = createRoute({
+    method: "post",
+    path: "/v1/batches/{id}/deliveries/{delivery_id}/resend",
+    operationId: "resendDelivery",
+    summary: "Send a webhook again, from the beginning of its schedule",
+    ...onBatches,
+    request: { params: z.object({ id: z.string(), delivery_id: z.string() }) },
+    responses: {
+      200: {
+        description: "The delivery, which is due now.",
+        content: { "application/json": { schema: deliveryObject } },
+      },
+      404: refusal("No such batch, or no such delivery of it."),
+      ...refusals,
+    },
+  });
+  app.openapi(resend, async (c) => {
+    const { id, delivery_id } = c.req.valid("param");
+    const project = c.get("project");
+    const found = await findBatch(c.env, project, id);
+    if (!found.ok) return refused(c, found.problem);
+    const sent = await batchStub(c.env, { project, batch_id: id }).resend(delivery_id);
+    return sent.ok ? c.json(viewOf(sent.value), 200) : refused(c, sent.problem);
+  });
+}
+
+function viewOf(row: DeliveryRow): DeliveryObject {
+  return {
+    id: row.id,
+    object: "batch.delivery",
+    url: row.url,
+    state: row.state,
+    attempts: row.attempts,
+    next_attempt_at: row.state === "due" ? new Date(row.next_at).toISOString() : null,
+    last_status: row.last_status,
+    last_error: row.last_error,
+  };
+}

@@ -1,0 +1,78 @@
+import type { TaskState } from "../../core/task.ts";
+import { addProgress, type ProgressChange } from "./progress.ts";
+
+/** How tasks end without an answer: their state, and the error in their output line. */
+export interface Close {
+  state: Exclude<TaskState, "pending" | "running" | "succeeded">;
+  error: { code: string; message: string };
+}
+
+/** Ends tasks that will not be called: pending ones, when their batch ends early. */
+export class Closing {
+  readonly #sql: SqlStorage;
+  /** Where closing pending tasks goes on. */
+  #closedTo = 0;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  /**
+   * pending → a final state, for the next `limit` tasks, each with its output line. Run it inside a
+   * transaction, until no task is pending.
+   *
+   * @param lineStem what the ids of the output lines begin with.
+   */
+  next(close: Close, lineStem: string, limit: number, nowMs: number): void {
+    const { first, last } = this.#sql
+      .exec<{ first: number | null; last: number | null }>(
+        `SELECT min(seq) AS first, max(seq) AS last FROM
+           (SELECT seq FROM task WHERE seq >= ? AND state = 'pending' ORDER BY seq LIMIT ?)`,
+        this.#closedTo,
+        limit,
+      )
+      .one();
+    // A task that was running when its batch ended may come back at any place: start over then.
+    this.#closedTo = last === null ? 0 : last + 1;
+    if (first === null || last === null) return;
+    this.#end("pending", "seq BETWEEN ? AND ?", [first, last], close, lineStem, nowMs);
+  }
+
+  /** running → a final state, for all tasks of a holder that is gone. */
+  lost(holder: string, close: Close, lineStem: string, nowMs: number): void {
+    this.#end("running", "holder = ?", [holder], close, lineStem, nowMs);
+  }
+
+  #end(
+    from: "pending" | "running",
+    where: string,
+    bindings: (string | number)[],
+    close: Close,
+    lineStem: string,
+    nowMs: number,
+  ): void {
+    const lines = this.#sql
+      .exec<{ bytes: number }>(
+        `INSERT INTO outcome (seq, ok, retry, recorded_at, line)
+         SELECT seq, 0, 1, ?, '{"id":"' || ? || seq || '","custom_id":' || json_quote(custom_id)
+           || ',"response":null,"error":' || ? || '}'
+         FROM task WHERE state = '${from}' AND ${where}
+         RETURNING octet_length(line) + 1 AS bytes`,
+        nowMs,
+        lineStem,
+        JSON.stringify(close.error),
+        ...bindings,
+      )
+      .toArray();
+    this.#sql.exec(
+      `UPDATE task SET state = ?, holder = NULL WHERE state = '${from}' AND ${where}`,
+      close.state,
+      ...bindings,
+    );
+    const change: ProgressChange = {};
+    change[from] = -lines.length;
+    change[close.state] = lines.length;
+    change.error_bytes = lines.reduce((sum, { bytes }) => sum + bytes, 0);
+    addProgress(this.#sql, change);
+  }
+}

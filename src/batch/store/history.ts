@@ -1,0 +1,85 @@
+import type { TaskState } from "../../core/task.ts";
+
+/** One attempt as it is read. Times are milliseconds since the epoch. */
+export interface AttemptRow {
+  attempt: number;
+  started_at: number;
+  /** Null while it runs. */
+  ended_at: number | null;
+  took_ms: number | null;
+  /** How it ended; `running` while it runs. */
+  verdict: string;
+  status_code: number | null;
+  error: string | null;
+}
+
+/** A task and all its attempts. */
+export interface TaskHistory {
+  seq: number;
+  custom_id: string;
+  state: TaskState;
+  /** When it may be tried next, for a pending one that waits. */
+  not_before: number;
+  attempts: AttemptRow[];
+  /** The output line, for a final one. */
+  line: string | null;
+}
+
+type TaskRow = {
+  seq: number;
+  custom_id: string;
+  state: TaskState;
+  attempt: number;
+  not_before: number;
+  claimed_at: number | null;
+};
+
+/** What happened to a task, by its custom_id, or undefined when there is none. */
+export function readHistory(sql: SqlStorage, customId: string): TaskHistory | undefined {
+  const [task] = sql
+    .exec<TaskRow>(
+      `SELECT seq, custom_id, state, attempt, not_before, claimed_at FROM task
+       WHERE custom_id = ?`,
+      customId,
+    )
+    .toArray();
+  if (task === undefined) return undefined;
+  const attempts: AttemptRow[] = sql
+    .exec<AttemptRow & Record<string, SqlStorageValue>>(
+      `SELECT attempt, started_at, ended_at, took_ms, verdict, status_code, error FROM attempt
+       WHERE seq = ? ORDER BY attempt`,
+      task.seq,
+    )
+    .toArray();
+  const [outcome] = sql
+    .exec<{ line: string; recorded_at: number; took_ms: number | null }>(
+      "SELECT line, recorded_at, took_ms FROM outcome WHERE seq = ?",
+      task.seq,
+    )
+    .toArray();
+  // The attempt that ended the task, or that runs, is the one without a row of its own.
+  const last = attempts.at(-1)?.attempt ?? 0;
+  if (task.attempt > last && task.claimed_at !== null && task.state !== "pending") {
+    attempts.push({
+      attempt: task.attempt,
+      started_at: task.claimed_at,
+      ended_at: outcome?.recorded_at ?? null,
+      took_ms: outcome?.took_ms ?? null,
+      verdict: task.state,
+      ...answerOf(outcome?.line),
+    });
+  }
+  const { seq, custom_id, state, not_before } = task;
+  return { seq, custom_id, state, not_before, attempts, line: outcome?.line ?? null };
+}
+
+function answerOf(line: string | undefined): Pick<AttemptRow, "status_code" | "error"> {
+  if (line === undefined) return { status_code: null, error: null };
+  const { response, error } = JSON.parse(line) as {
+    response: { status_code: number } | null;
+    error: { message: string } | null;
+  };
+  const status = response?.status_code ?? null;
+  const refused = status !== null && status >= 300 ? `The upstream answered ${status}.` : null;
+  return { status_code: status, error: error?.message ?? refused };
+}
