@@ -18,7 +18,9 @@ describe("a batch with inline tasks", () => {
     expect(end.usage.total_tokens).toBeGreaterThan(0);
     const summary = await results(batch.id);
     expect(summary).toMatchObject({ total: 40, success_count: 40, error_count: 0, errors: [] });
-    expect(summary.success.map(({ task_id }) => task_id)).toEqual(prompts.map((_, i) => `task-${i}`));
+    expect(summary.success.map(({ task_id }) => task_id)).toEqual(
+      prompts.map((_, i) => `task-${i}`),
+    );
   });
 
   it("keeps custom_ids, and takes bodies of any supported endpoint", async () => {

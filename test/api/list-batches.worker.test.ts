@@ -1,0 +1,78 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import type { BatchObject } from "../../src/wire/batch.ts";
+import { call, ended, look, OTHER_KEY, open, unique } from "../support/worker/client.ts";
+
+interface BatchList {
+  object: string;
+  data: BatchObject[];
+  first_id: string | null;
+  last_id: string | null;
+  has_more: boolean;
+}
+
+async function listed(query = ""): Promise<BatchList> {
+  const response = await call(`/v1/batches${query}`);
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+describe("the list of batches", () => {
+  const opened: string[] = [];
+
+  beforeAll(async () => {
+    for (let n = 0; n < 23; n += 1) {
+      const { id } = await open({ model: "m", prompts: [unique(`batch ${n}`)] });
+      opened.push(id);
+    }
+    await Promise.all(opened.map(ended));
+  });
+
+  it("gives the newest twenty first, and says that there is more", async () => {
+    const list = await listed();
+    const newest = opened.toReversed().slice(0, 20);
+    expect(list.data.map(({ id }) => id)).toEqual(newest);
+    expect(list).toMatchObject({
+      object: "list",
+      first_id: newest[0],
+      last_id: newest.at(-1),
+      has_more: true,
+    });
+  });
+
+  it("gives each batch as its own route does", async () => {
+    const { data } = await listed("?limit=3");
+    for (const batch of data) expect(batch).toEqual(await look(batch.id));
+  });
+
+  it.each([1, 5, 22, 23, 24, 100])("walks every batch once, %d at a time", async (limit) => {
+    const walked: string[] = [];
+    let after: string | null = null;
+    for (;;) {
+      const page: BatchList = await listed(
+        `?limit=${limit}${after === null ? "" : `&after=${after}`}`,
+      );
+      expect(page.data.length).toBe(Math.min(limit, opened.length - walked.length));
+      expect([page.first_id, page.last_id]).toEqual([page.data[0]?.id, page.data.at(-1)?.id]);
+      walked.push(...page.data.map(({ id }) => id));
+      after = page.last_id;
+      expect(page.has_more).toBe(walked.length < opened.length);
+      if (!page.has_more) break;
+    }
+    expect(walked).toEqual(opened.toReversed());
+  });
+
+  it("has nothing behind the oldest", async () => {
+    expect(await listed(`?after=${opened[0]}`)).toEqual({
+      object: "list",
+      data: [],
+      first_id: null,
+      last_id: null,
+      has_more: false,
+    });
+  });
+
+  it("is empty for a project without batches", async () => {
+    const response = await call("/v1/batches", {}, OTHER_KEY);
+    expect(await response.json()).toMatchObject({ data: [], first_id: null, has_more: false });
+  });
+});

@@ -1,0 +1,246 @@
+import { env } from "cloudflare:workers";
+import { beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { createApp } from "../../src/api/app.ts";
+import { readConfig } from "../../src/config.ts";
+import {
+  bodyOf,
+  call,
+  chatLine,
+  ended,
+  formBytes,
+  open,
+  post,
+  postForm,
+  unique,
+  upload,
+} from "../support/worker/client.ts";
+
+/** A JSON value as far as this test looks into it. */
+type Json = { [member: string]: unknown };
+interface Operation {
+  operationId: string;
+  tags: string[];
+  responses: Record<string, { content?: Record<string, { schema: Json }> }>;
+}
+interface Document {
+  openapi: string;
+  info: Record<string, unknown>;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Json> };
+}
+
+/** Routes for whoever runs a Muster, which are no part of its API. */
+const UNDOCUMENTED = ["get /healthz", "get /openapi.json"];
+
+async function readDocument(): Promise<Document> {
+  const response = await call("/openapi.json");
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+function operations({ paths }: Document): [route: string, operation: Operation][] {
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): [string, Operation] => [
+      `${method} ${path}`,
+      operation,
+    ]),
+  );
+}
+
+/**
+ * A schema of the document as one that refuses what it does not name, too: an answer with a member
+ * that is not documented is found.
+ */
+function closed(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(closed);
+  if (typeof value !== "object" || value === null) return value;
+  const members = Object.entries(value).map(([key, member]): [string, unknown] =>
+    key === "$ref" && typeof member === "string"
+      ? [key, member.replace("#/components/schemas/", "#/$defs/")]
+      : [key, closed(member)],
+  );
+  const schema: Record<string, unknown> = Object.fromEntries(members);
+  if ("properties" in schema) schema.additionalProperties ??= false;
+  return schema;
+}
+
+function validatorOf(document: Document, schema: Json): z.ZodType {
+  const $defs = closed(document.components.schemas);
+  const whole = { ...(closed(schema) as object), $defs };
+  return z.fromJSONSchema(whole as Parameters<typeof z.fromJSONSchema>[0]);
+}
+
+describe("/openapi.json", () => {
+  it("is OpenAPI 3.1 and is read without a key", async () => {
+    const response = await createApp().request("/openapi.json");
+    const document: Document = await response.json();
+    expect(document.openapi).toMatch(/^3\.1\.\d+$/);
+    expect(document.info).toMatchObject({ title: "Muster", license: { name: "MIT" } });
+  });
+
+  it("lists every route that the app has, and no other", async () => {
+    const document = await readDocument();
+    const routes = createApp()
+      .routes.filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method.toLowerCase()} ${path.replace(/:(\w+)/g, "{$1}")}`);
+    const documented = operations(document).map(([route]) => route);
+    expect(documented.toSorted()).toEqual(
+      [...new Set(routes)].filter((route) => !UNDOCUMENTED.includes(route)).toSorted(),
+    );
+  });
+
+  it("names each operation once", async () => {
+    const ids = operations(await readDocument()).map(([, { operationId }]) => operationId);
+    expect(ids.every((id) => /^[a-z][A-Za-z]+$/.test(id))).toBe(true);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+});
+
+describe("real responses are as /openapi.json says", () => {
+  const missing = "0190b0c0000070008000000000000000";
+  let document: Document;
+  let batch = "";
+  let output = "";
+  let failed = "";
+
+  beforeAll(async () => {
+    document = await readDocument();
+    const prompts = ["a", "[401]", "[huge]", "b"].map(unique);
+    const end = await ended((await open({ model: "m", prompts, metadata: { a: "b" } })).id);
+    batch = end.id;
+    output = end.output_file_id ?? "";
+    const created = await post("/v1/batches", {
+      input_file_id: (await upload("{\n")).id,
+      endpoint: "/v1/embeddings",
+    });
+    failed = ((await created.json()) as { id: string }).id;
+    await ended(failed);
+  });
+
+  /** Requests by route, each with the status it must get. */
+  const requests: Record<string, [status: number, send: () => Promise<Response>][]> = {
+    "post /v1/batches": [
+      [202, () => post("/v1/batches", { model: "m", prompts: [unique("a")] })],
+      [
+        202,
+        () =>
+          post("/v1/batches", {
+            model: "m",
+            prompts: [unique("a")],
+            max_concurrency: 3,
+            metadata: null,
+            // A local server that answers 404 there.
+            webhook: { url: `${readConfig(env).upstream?.baseUrl}/hook` },
+          }),
+      ],
+      [
+        200,
+        async () => {
+          const { id } = await upload(chatLine("a", unique("a")));
+          return post("/v1/batches", { input_file_id: id, endpoint: "/v1/chat/completions" });
+        },
+      ],
+      [400, () => post("/v1/batches", "{")],
+      [404, () => post("/v1/batches", { input_file_id: "x", endpoint: "/v1/responses" })],
+      [413, () => post("/v1/batches", " ".repeat(16 * 1024 * 1024 + 1))],
+    ],
+    "get /v1/batches": [
+      [200, () => call("/v1/batches?limit=100")],
+      [400, () => call("/v1/batches?limit=0")],
+    ],
+    "get /v1/batches/{id}": [
+      [200, () => call(`/v1/batches/${batch}`)],
+      [200, () => call(`/v1/batches/${failed}`)],
+      [404, () => call(`/v1/batches/batch_${missing}`)],
+    ],
+    "post /v1/batches/{id}/cancel": [
+      [
+        200,
+        async () => {
+          const { id } = await open({ model: "m", prompts: [unique("[hang always]")] });
+          return call(`/v1/batches/${id}/cancel`, { method: "POST" });
+        },
+      ],
+      [400, () => call(`/v1/batches/${batch}/cancel`, { method: "POST" })],
+      [404, () => call(`/v1/batches/batch_${missing}/cancel`, { method: "POST" })],
+    ],
+    "get /v1/batches/{id}/results": [
+      [200, () => call(`/v1/batches/${batch}/results`)],
+      [200, () => call(`/v1/batches/${batch}/results?limit=2`)],
+      [200, () => call(`/v1/batches/${batch}/results?after=task-3&limit=2`)],
+      [
+        200,
+        () => call(`/v1/batches/${batch}/results`, { headers: { accept: "application/jsonl" } }),
+      ],
+      [400, () => call(`/v1/batches/${batch}/results?after=nothing`)],
+      [404, () => call(`/v1/batches/batch_${missing}/results`)],
+    ],
+    "post /v1/files": [
+      [
+        200,
+        () =>
+          postForm(
+            formBytes([
+              { name: "purpose", content: "batch" },
+              { name: "file", filename: "a.jsonl", content: "{}" },
+            ]),
+          ),
+      ],
+      [400, () => postForm("x")],
+    ],
+    "get /v1/files": [
+      [200, () => call("/v1/files")],
+      [400, () => call("/v1/files?order=x")],
+    ],
+    "get /v1/files/{id}": [
+      [200, () => call(`/v1/files/${output}`)],
+      [404, () => call(`/v1/files/file-${missing}`)],
+    ],
+    "get /v1/files/{id}/content": [
+      [200, () => call(`/v1/files/${output}/content`)],
+      [404, () => call(`/v1/files/file-${missing}/content`)],
+    ],
+    "delete /v1/files/{id}": [
+      [200, async () => call(`/v1/files/${(await upload("x")).id}`, { method: "DELETE" })],
+      [404, () => call(`/v1/files/file-${missing}`, { method: "DELETE" })],
+    ],
+  };
+
+  it.each(Object.keys(requests))("%s", async (route) => {
+    const [, operation] =
+      operations(document).find(([documented]) => documented === route) ?? expect.fail(route);
+    for (const [status, send] of requests[route] ?? []) {
+      const response = await send();
+      const { text } = await bodyOf(response);
+      expect({ status: response.status, text }).toMatchObject({ status });
+      const type = response.headers.get("content-type")?.split(";")[0] ?? "";
+      const content = operation.responses[status]?.content?.[type];
+      if (content === undefined) expect.fail(`${status} ${type} is not documented`);
+      const answer: unknown = type === "application/json" ? JSON.parse(text) : text;
+      const checked = validatorOf(document, content.schema).safeParse(answer);
+      expect(checked.error?.issues ?? []).toEqual([]);
+    }
+  });
+
+  it("and every documented success was among them", () => {
+    const sent = Object.entries(requests).flatMap(([route, all]) =>
+      all.map(([status]) => `${status} ${route}`),
+    );
+    for (const [route, { responses }] of operations(document)) {
+      for (const status of Object.keys(responses).filter((code) => code.startsWith("2"))) {
+        expect(sent).toContain(`${status} ${route}`);
+      }
+    }
+  });
+
+  it("refuses an answer with a member too many, so the checks above can fail", async () => {
+    const schema = document.paths["/v1/batches/{id}"]?.get?.responses["200"]?.content;
+    const validator = validatorOf(document, schema?.["application/json"]?.schema ?? expect.fail());
+    const real: object = await (await call(`/v1/batches/${batch}`)).json();
+    expect(validator.safeParse(real).success).toBe(true);
+    expect(validator.safeParse({ ...real, extra: 1 }).success).toBe(false);
+    expect(validator.safeParse({ ...real, status: "done" }).success).toBe(false);
+    expect(validator.safeParse({ ...real, usage: {} }).success).toBe(false);
+  });
+});
