@@ -1,13 +1,14 @@
 import { freshQuota, HOLD_TTL_MS, type Hold, type Quota } from "../core/admission.ts";
+import type { Sql } from "../core/sql.ts";
 import type { HoldRow, QuotaRow } from "./schema.ts";
 
 /** A quota and its holds, in memory for reading and in SQLite so that eviction forgets nothing. */
 export class LimiterStore {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
   readonly #holds = new Map<string, Hold>();
   #quota: Quota;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
     const row = sql.exec<QuotaRow>("SELECT * FROM quota").toArray()[0];
     this.#quota = row

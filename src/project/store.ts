@@ -1,3 +1,4 @@
+import type { Sql } from "../core/sql.ts";
 import type { FilePurpose } from "../wire/file.ts";
 import type { FileRow } from "./schema.ts";
 
@@ -16,9 +17,9 @@ export interface FileQuery {
 
 /** The index of a project's batches and files. */
 export class ProjectStore {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
   }
 

@@ -1,3 +1,4 @@
+import type { Sql } from "../../core/sql.ts";
 import type { BatchError, BatchStatus } from "../../wire/batch.ts";
 import type { BatchRow, Ending } from "../schema.ts";
 
@@ -26,9 +27,9 @@ export type EndStatus = "completed" | "expired" | "cancelled";
 
 /** The batch's own row: status, ending, timestamps, and how far its file has been read. */
 export class BatchRows {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
   }
 
@@ -39,11 +40,11 @@ export class BatchRows {
 
   /** Opens the batch, in `validating`. False when it was open already: nothing changes then. */
   insert(row: NewBatch): boolean {
-    const { rowsWritten } = this.#sql.exec(
+    const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
          completion_window, metadata, max_concurrency, webhook_url, webhook_secret, on_unknown,
          input_sha256, source_key, created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')`,
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating') RETURNING id`,
       row.project,
       row.batch_id,
       row.upstream,
@@ -60,7 +61,7 @@ export class BatchRows {
       row.created_at,
       row.expires_at,
     );
-    if (rowsWritten === 0) return false;
+    if (!opened) return false;
     this.#sql.exec("INSERT INTO progress (id) VALUES (1)");
     return true;
   }

@@ -1,3 +1,4 @@
+import type { Sql } from "../../core/sql.ts";
 import type { TaskState } from "../../core/task.ts";
 import { addProgress, type ProgressChange } from "./progress.ts";
 
@@ -9,11 +10,11 @@ export interface Close {
 
 /** Ends tasks that will not be called: pending ones, when their batch ends early. */
 export class Closing {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
   /** Where closing pending tasks goes on. */
   #closedTo = 0;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
   }
 

@@ -1,10 +1,11 @@
+import type { Sql } from "../../core/sql.ts";
 import type { DeliveryRow } from "../schema.ts";
 
 /** The webhooks of a batch: what is to be sent, and how sending went. */
 export class Deliveries {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
   }
 

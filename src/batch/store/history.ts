@@ -1,3 +1,4 @@
+import type { Sql, SqlValue } from "../../core/sql.ts";
 import type { TaskState } from "../../core/task.ts";
 
 /** One attempt as it is read. Times are milliseconds since the epoch. */
@@ -35,7 +36,7 @@ type TaskRow = {
 };
 
 /** What happened to a task, by its custom_id, or undefined when there is none. */
-export function readHistory(sql: SqlStorage, customId: string): TaskHistory | undefined {
+export function readHistory(sql: Sql, customId: string): TaskHistory | undefined {
   const [task] = sql
     .exec<TaskRow>(
       `SELECT seq, custom_id, state, attempt, not_before, claimed_at FROM task
@@ -45,7 +46,7 @@ export function readHistory(sql: SqlStorage, customId: string): TaskHistory | un
     .toArray();
   if (task === undefined) return undefined;
   const attempts: AttemptRow[] = sql
-    .exec<AttemptRow & Record<string, SqlStorageValue>>(
+    .exec<AttemptRow & Record<string, SqlValue>>(
       `SELECT attempt, started_at, ended_at, took_ms, verdict, status_code, error FROM attempt
        WHERE seq = ? ORDER BY attempt`,
       task.seq,

@@ -1,8 +1,9 @@
+import type { Sql } from "../../core/sql.ts";
 /** The consumer conversations that are under way, each with when it was last heard. */
 export class Holders {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
   }
 

@@ -1,3 +1,4 @@
+import type { Sql } from "../../core/sql.ts";
 import type { NewTask } from "../../wire/request.ts";
 import { addProgress } from "./progress.ts";
 
@@ -6,7 +7,7 @@ import { addProgress } from "./progress.ts";
  *
  * @returns the indexes (in `tasks`) whose custom_id an earlier task has; those were not added.
  */
-export function addTasks(sql: SqlStorage, tasks: readonly NewTask[]): number[] {
+export function addTasks(sql: Sql, tasks: readonly NewTask[]): number[] {
   let seq = sql
     .exec<{ next: number }>("SELECT coalesce(max(seq) + 1, 0) AS next FROM task")
     .one().next;
@@ -33,7 +34,7 @@ export function addTasks(sql: SqlStorage, tasks: readonly NewTask[]): number[] {
 }
 
 /** Drops every task: what a batch that failed validation keeps none of. */
-export function dropTasks(sql: SqlStorage): void {
+export function dropTasks(sql: Sql): void {
   sql.exec("DELETE FROM input");
   sql.exec("DELETE FROM task");
   sql.exec("UPDATE progress SET total = 0, pending = 0");

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { Sql } from "../../core/sql.ts";
 
 /** One recorded outcome as it is read. */
 export interface OutcomeRow {
@@ -18,7 +19,7 @@ export type OutcomeKind = "all" | "output" | "error";
  * (at least one).
  */
 export function readOutcomes(
-  sql: SqlStorage,
+  sql: Sql,
   kind: OutcomeKind,
   afterSeq: number,
   limit: number,
@@ -41,7 +42,7 @@ export function readOutcomes(
 }
 
 /** The seq of a task, by its custom_id. */
-export function seqOf(sql: SqlStorage, customId: string): number | undefined {
+export function seqOf(sql: Sql, customId: string): number | undefined {
   return sql
     .exec<{ seq: number }>("SELECT seq FROM task WHERE custom_id = ?", customId)
     .toArray()[0]?.seq;
@@ -51,7 +52,7 @@ export function seqOf(sql: SqlStorage, customId: string): number | undefined {
  * SHA-256, in hex, over all output lines in input order, each with its line feed: the bytes that
  * `GET …/results` gives as JSONL.
  */
-export function hashOutcomes(sql: SqlStorage): string {
+export function hashOutcomes(sql: Sql): string {
   const hash = createHash("sha256");
   for (const { line } of sql.exec<{ line: string }>("SELECT line FROM outcome ORDER BY seq")) {
     hash.update(line).update("\n");

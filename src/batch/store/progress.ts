@@ -1,10 +1,11 @@
+import type { Sql } from "../../core/sql.ts";
 import type { ProgressRow } from "../schema.ts";
 
 /** A change of counts and sums; what is absent stays. */
 export type ProgressChange = Partial<ProgressRow>;
 
 /** The counts and sums of a batch, or undefined before it is opened. */
-export function readProgress(sql: SqlStorage): ProgressRow | undefined {
+export function readProgress(sql: Sql): ProgressRow | undefined {
   return sql.exec<ProgressRow>("SELECT * FROM progress").toArray()[0];
 }
 
@@ -28,7 +29,7 @@ const COLUMNS = [
 const ADD = `UPDATE progress SET ${COLUMNS.map((name) => `${name} = ${name} + ?`).join(", ")}`;
 
 /** Adds a change. Called in the transaction that changed the tasks, so the sums always hold. */
-export function addProgress(sql: SqlStorage, change: ProgressChange): void {
+export function addProgress(sql: Sql, change: ProgressChange): void {
   sql.exec(ADD, ...COLUMNS.map((name) => change[name] ?? 0));
 }
 

@@ -1,3 +1,4 @@
+import type { Sql } from "../../core/sql.ts";
 import { nextStep, type RetryRules } from "../../core/task.ts";
 import type { Report } from "../exchange.ts";
 import { outcomeOf } from "../outcome-line.ts";
@@ -18,7 +19,7 @@ type Running = { custom_id: string; failures: number; cost: number; claimed_at: 
  * the current one changes nothing. Run it inside a transaction.
  */
 export function record(
-  sql: SqlStorage,
+  sql: Sql,
   reports: readonly Report[],
   batchId: string,
   rules: RetryRules,
@@ -78,7 +79,7 @@ export function record(
 
 /** @returns the bytes of the outcome's line in its file. */
 function addOutcome(
-  sql: SqlStorage,
+  sql: Sql,
   report: Report,
   ok: boolean,
   batchId: string,
@@ -100,7 +101,7 @@ function addOutcome(
     .one().bytes;
 }
 
-function addAttempt(sql: SqlStorage, report: Report, startedAtMs: number, nowMs: number): void {
+function addAttempt(sql: Sql, report: Report, startedAtMs: number, nowMs: number): void {
   const { result } = report;
   sql.exec(
     `INSERT OR IGNORE INTO attempt

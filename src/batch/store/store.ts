@@ -1,3 +1,4 @@
+import type { Database, Sql } from "../../core/sql.ts";
 import type { ProgressRow } from "../schema.ts";
 import { BatchRows } from "./batch-row.ts";
 import { Closing } from "./closing.ts";
@@ -8,15 +9,15 @@ import { Tasks } from "./tasks.ts";
 
 /** Everything a Batch keeps. All SQL of the Batch is in this folder. */
 export class Store {
-  readonly sql: SqlStorage;
+  readonly sql: Sql;
   readonly rows: BatchRows;
   readonly tasks: Tasks;
   readonly closing: Closing;
   readonly holders: Holders;
   readonly deliveries: Deliveries;
-  readonly #storage: DurableObjectStorage;
+  readonly #storage: Database;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: Database) {
     this.#storage = storage;
     this.sql = storage.sql;
     this.rows = new BatchRows(storage.sql);
@@ -40,7 +41,7 @@ export class Store {
 }
 
 /** Whether an object's storage holds a batch. Asking writes nothing: an unknown id stays unknown. */
-export function isOpened(sql: SqlStorage): boolean {
+export function isOpened(sql: Sql): boolean {
   return (
     sql.exec("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'batch'").toArray()
       .length > 0

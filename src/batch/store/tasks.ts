@@ -1,3 +1,4 @@
+import type { Sql } from "../../core/sql.ts";
 import { addProgress } from "./progress.ts";
 
 /** A claimed task: what a consumer needs to call the upstream. */
@@ -12,11 +13,11 @@ type Open = { seq: number; cost: number };
 
 /** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
 export class Tasks {
-  readonly #sql: SqlStorage;
+  readonly #sql: Sql;
   /** No task before this one is fresh (never attempted). Derived, so never stored. */
   #firstFresh: number | undefined;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: Sql) {
     this.#sql = sql;
   }
 

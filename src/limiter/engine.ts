@@ -1,0 +1,80 @@
+import type { UpstreamLimits } from "../core/admission.ts";
+import { admit } from "../core/admission.ts";
+import type { BatchRef } from "../wire/messages.ts";
+import type { AcquireReply, AcquireRequest } from "./acquire.ts";
+import type { LimiterStore } from "./store.ts";
+
+/** A batch that was shown to one asker is not shown to the next ones for this long. */
+const INVITE_EVERY_MS = 1_000;
+/** When there is no upstream to call, ask again after this long. */
+const NO_UPSTREAM_RETRY_MS = 5_000;
+
+/** What a Limiter does, apart from the platform it does it on. Time and chance are arguments. */
+export class LimiterEngine {
+  readonly #store: LimiterStore;
+  /** When each waiting batch was last shown to an asker. Forgetting it costs an idle exchange. */
+  readonly #invitedAtMs = new Map<string, number>();
+
+  constructor(store: LimiterStore) {
+    this.#store = store;
+  }
+
+  /** Takes a batch's news and grants what it may have now. */
+  acquire(
+    request: AcquireRequest,
+    limits: UpstreamLimits | undefined,
+    nowMs: number,
+    random: number,
+  ): AcquireReply {
+    if (limits === undefined) {
+      return { startInMs: [], retryInMs: NO_UPSTREAM_RETRY_MS, invite: null };
+    }
+    const { ref, ...said } = request;
+    const batch = keyOf(ref);
+    const store = this.#store;
+    store.dropStale(nowMs);
+    const ask = { ...said, batch };
+    const { quota, hold, grant } = admit(store.quota, store.holds, limits, ask, nowMs, random);
+    store.setQuota(quota);
+    store.setHold(batch, hold);
+    return { ...grant, invite: this.#invite(batch, nowMs) };
+  }
+
+  /** Says that a batch has work that nobody has asked permits for yet, so that it gets served. */
+  announce(ref: BatchRef, wanted: number, nowMs: number): void {
+    const batch = keyOf(ref);
+    const before = this.#store.holds.get(batch);
+    this.#store.setHold(batch, {
+      held: before?.held ?? 0,
+      unmet: wanted,
+      unmetCost: before?.unmetCost ?? 0,
+      waitingSinceMs: before && before.unmet > 0 ? before.waitingSinceMs : nowMs,
+      seenAtMs: nowMs,
+    });
+    this.#invitedAtMs.delete(batch);
+  }
+
+  /** A batch with work and no call in flight, other than the asker's. */
+  #invite(asker: string, nowMs: number): BatchRef | null {
+    for (const [batch, hold] of this.#store.holds) {
+      if (batch === asker || hold.held > 0 || hold.unmet === 0) continue;
+      const invitedAtMs = this.#invitedAtMs.get(batch);
+      if (invitedAtMs !== undefined && nowMs - invitedAtMs < INVITE_EVERY_MS) continue;
+      this.#invitedAtMs.set(batch, nowMs);
+      return refOf(batch);
+    }
+    // Entries only matter for as long as they hold back an invitation.
+    if (this.#invitedAtMs.size > 1_000) this.#invitedAtMs.clear();
+    return null;
+  }
+}
+
+/** A batch's key in the holds. A project's name has no slash. */
+function keyOf(ref: BatchRef): string {
+  return `${ref.project}/${ref.batch_id}`;
+}
+
+function refOf(key: string): BatchRef {
+  const slash = key.indexOf("/");
+  return { project: key.slice(0, slash), batch_id: key.slice(slash + 1) };
+}
