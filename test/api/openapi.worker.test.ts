@@ -103,6 +103,7 @@ describe("real responses are as /openapi.json says", () => {
   let batch = "";
   let output = "";
   let failed = "";
+  let hooked = "";
 
   beforeAll(async () => {
     document = await readDocument();
@@ -116,6 +117,10 @@ describe("real responses are as /openapi.json says", () => {
     });
     failed = ((await created.json()) as { id: string }).id;
     await ended(failed);
+    // A local server that answers 404 there.
+    const webhook = { url: `${readConfig(env).upstream?.baseUrl}/hook` };
+    hooked = (await open({ model: "m", prompts: [unique("a")], webhook })).id;
+    await ended(hooked);
   });
 
   /** Requests by route, each with the status it must get. */
@@ -164,6 +169,57 @@ describe("real responses are as /openapi.json says", () => {
       ],
       [400, () => call(`/v1/batches/${batch}/cancel`, { method: "POST" })],
       [404, () => call(`/v1/batches/batch_${missing}/cancel`, { method: "POST" })],
+    ],
+    "post /v1/batches/{id}/pause": [
+      [
+        200,
+        async () => {
+          const { id } = await open({ model: "m", prompts: [unique("[hang always]")] });
+          return call(`/v1/batches/${id}/pause`, { method: "POST" });
+        },
+      ],
+      [400, () => call(`/v1/batches/${batch}/pause`, { method: "POST" })],
+      [404, () => call(`/v1/batches/batch_${missing}/pause`, { method: "POST" })],
+    ],
+    "post /v1/batches/{id}/resume": [
+      [200, () => call(`/v1/batches/${batch}/resume`, { method: "POST" })],
+      [404, () => call(`/v1/batches/batch_${missing}/resume`, { method: "POST" })],
+    ],
+    "post /v1/batches/{id}/retry": [
+      [
+        200,
+        async () => {
+          const { id } = await open({ model: "m", prompts: [unique("[400]")] });
+          await ended(id);
+          return call(`/v1/batches/${id}/retry`, { method: "POST" });
+        },
+      ],
+      [400, () => call(`/v1/batches/${failed}/retry`, { method: "POST" })],
+      [404, () => call(`/v1/batches/batch_${missing}/retry`, { method: "POST" })],
+    ],
+    "get /v1/batches/{id}/tasks/{custom_id}": [
+      [200, () => call(`/v1/batches/${batch}/tasks/task-0`)],
+      [200, () => call(`/v1/batches/${batch}/tasks/task-1`)],
+      [404, () => call(`/v1/batches/${batch}/tasks/nothing`)],
+      [404, () => call(`/v1/batches/batch_${missing}/tasks/task-0`)],
+    ],
+    "get /v1/batches/{id}/deliveries": [
+      [200, () => call(`/v1/batches/${hooked}/deliveries`)],
+      [404, () => call(`/v1/batches/batch_${missing}/deliveries`)],
+    ],
+    "post /v1/batches/{id}/deliveries/{delivery_id}/resend": [
+      [
+        200,
+        async () => {
+          const list: { data: { id: string }[] } = await (
+            await call(`/v1/batches/${hooked}/deliveries`)
+          ).json();
+          return call(`/v1/batches/${hooked}/deliveries/${list.data[0]?.id}/resend`, {
+            method: "POST",
+          });
+        },
+      ],
+      [404, () => call(`/v1/batches/${hooked}/deliveries/none/resend`, { method: "POST" })],
     ],
     "get /v1/batches/{id}/results": [
       [200, () => call(`/v1/batches/${batch}/results`)],
