@@ -101,6 +101,13 @@ export const variables = z.object({
       60_000,
     ),
   ),
+  RETENTION_HOURS: optional(
+    wholeNumber(
+      "hours that ended batches and uploaded files are kept, 1 to 87600",
+      1,
+      87_600,
+    ).default(720),
+  ),
 });
 
 /** One API key and the project it opens. */
@@ -130,6 +137,8 @@ export interface Config {
   lanes: number;
   /** A consumer that is silent this long has lost its tasks. */
   claimTtlMs: number;
+  /** Ended batches, and uploaded files without an expiry of their own, are kept this long. */
+  retentionMs: number;
   retry: RetryRules;
 }
 
@@ -177,6 +186,7 @@ export function parseConfig(vars: object): Config {
     webhookAllowPrivate: v.WEBHOOK_ALLOW_PRIVATE === "1",
     lanes: v.CONSUMER_LANES,
     claimTtlMs: v.CLAIM_TTL_MS,
+    retentionMs: v.RETENTION_HOURS * 3_600_000,
     retry: { maxAttempts: v.RETRY_MAX_ATTEMPTS, baseMs: v.RETRY_BASE_MS, maxMs: v.RETRY_MAX_MS },
   };
 }

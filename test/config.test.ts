@@ -21,6 +21,7 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   WEBHOOK_ALLOW_PRIVATE: (vars) => parseConfig(vars).webhookAllowPrivate,
   CONSUMER_LANES: (vars) => parseConfig(vars).lanes,
   CLAIM_TTL_MS: (vars) => parseConfig(vars).claimTtlMs,
+  RETENTION_HOURS: (vars) => parseConfig(vars).retentionMs / 3_600_000,
   RETRY_MAX_ATTEMPTS: (vars) => parseConfig(vars).retry.maxAttempts,
   RETRY_BASE_MS: (vars) => parseConfig(vars).retry.baseMs,
   RETRY_MAX_MS: (vars) => parseConfig(vars).retry.maxMs,

@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
+import { readConfig } from "../config.ts";
 import type { FileRow } from "../project/schema.ts";
 import { projectStub } from "../stubs.ts";
 import { noSuch, type Result, refuse } from "../wire/errors.ts";
@@ -57,7 +58,8 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     if (!received.ok) return problemResponse(c, received.problem);
     const { fields, file } = received.value;
     const nowMs = Date.now();
-    const row = file === undefined ? NO_FILE : rowOf(id, key, file, fields, nowMs);
+    const { retentionMs } = readConfig(c.env);
+    const row = file === undefined ? NO_FILE : rowOf(id, key, file, fields, nowMs, retentionMs);
     if (!row.ok) {
       await c.env.FILES.delete(key);
       return problemResponse(c, row.problem);
@@ -172,6 +174,7 @@ function rowOf(
   file: { filename: string; bytes: number; sha256: string },
   fields: ReadonlyMap<string, string>,
   nowMs: number,
+  retentionMs: number,
 ): Result<FileRow> {
   if (fields.get("purpose") !== "batch") {
     return refuse("invalid_request", "purpose takes 'batch'.", "purpose");
@@ -186,7 +189,7 @@ function rowOf(
       filename: file.filename,
       bytes: file.bytes,
       created_at: nowMs,
-      expires_at: seconds.value === null ? null : nowMs + seconds.value * 1000,
+      expires_at: nowMs + (seconds.value === null ? retentionMs : seconds.value * 1000),
       r2_key: key,
       sha256: file.sha256,
       batch_id: null,

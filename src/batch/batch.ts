@@ -95,7 +95,7 @@ export class Batch extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
-    await this.#engine?.alarm();
+    if ((await this.#engine?.alarm()) === "gone") this.#engine = undefined;
   }
 
   async #start(): Promise<Engine> {

@@ -239,18 +239,23 @@ export class Engine {
     if (this.#store.rows.get() !== undefined) this.#arm(this.#world.nowMs() + 1);
   }
 
-  /** The alarm: one pass of the sweep, pointers for work nobody looks after, and the next alarm. */
-  async alarm(): Promise<void> {
+  /**
+   * The alarm: one pass of the sweep, pointers for work nobody looks after, and the next alarm.
+   *
+   * @returns "gone" when the batch was deleted; the engine is of no more use then.
+   */
+  async alarm(): Promise<"gone" | undefined> {
     // Armed before the work: if this instance dies in the middle, the alarm comes again.
     this.#alarmAtMs = undefined;
     this.#arm(this.#world.nowMs() + SAFETY_MS);
     const againMs = await sweep(this.#store, this.#world, this.#config, this.#permits);
-    if (this.#store.rows.get() === undefined) return;
+    if (againMs === "gone") return againMs;
     this.#wake(this.#world.nowMs());
     this.#alarmAtMs = undefined;
     const next = againMs ?? this.#nextMs();
     if (next === undefined) this.#world.deleteAlarm();
     else this.#arm(next);
+    return undefined;
   }
 
   #nextMs(): number | undefined {

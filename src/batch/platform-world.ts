@@ -26,6 +26,11 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
       await projectStub(env, ref.project).addOutputFiles(ref.batch_id, files, nowMs);
     },
     deliver: (delivery, secret) => deliver(delivery, secret, config, Date.now, Math.random),
+    forget: async (ref) => {
+      await projectStub(env, ref.project).removeBatch(ref.batch_id);
+      await ctx.storage.deleteAlarm();
+      await ctx.storage.deleteAll();
+    },
     log: (event) => console.warn(JSON.stringify(event)),
   };
 }

@@ -28,17 +28,21 @@ const FAILED_RETRY_MS = 2_000;
 /**
  * One pass. Never throws: what failed is logged and tried again.
  *
- * @returns when the next pass is wanted for a reason that the tables don't show, if there is one.
+ * @returns when the next pass is wanted for a reason that the tables don't show, if there is one;
+ *   "gone" when nothing is left of the batch.
  */
 export async function sweep(
   store: Store,
   world: World,
   config: Config,
   permits: Permits,
-): Promise<number | undefined> {
+): Promise<number | "gone" | undefined> {
   const startedMs = world.nowMs();
   try {
-    while (await step(store, world, config)) {
+    for (;;) {
+      const more = await step(store, world, config);
+      if (more === "gone") return more;
+      if (!more) break;
       if (world.nowMs() - startedMs > PASS_MS) return world.nowMs() + 1;
     }
     if (store.progress().running > 0) await permits.tell();
@@ -51,7 +55,7 @@ export async function sweep(
 }
 
 /** Does the first thing that is due. @returns whether there may be more. */
-async function step(store: Store, world: World, config: Config): Promise<boolean> {
+async function step(store: Store, world: World, config: Config): Promise<boolean | "gone"> {
   const row = store.rows.get();
   if (row === undefined) return false;
   const nowMs = world.nowMs();
@@ -81,7 +85,16 @@ async function step(store: Store, world: World, config: Config): Promise<boolean
     const sent = await world.deliver(delivery, row.webhook_secret);
     store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
   }
+  const endedMs = endedAtMs(row);
+  if (endedMs !== undefined && nowMs >= endedMs + config.retentionMs) {
+    await world.forget({ project: row.project, batch_id: row.batch_id });
+    return "gone";
+  }
   return false;
+}
+
+function endedAtMs(row: BatchRow): number | undefined {
+  return row.completed_at ?? row.expired_at ?? row.cancelled_at ?? row.failed_at ?? undefined;
 }
 
 /** Brings a batch that hands out no more tasks to its end. @returns whether there may be more. */
@@ -185,7 +198,11 @@ export function nextSweepMs(
   const row = store.rows.get();
   if (row === undefined) return undefined;
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
-  const times = [store.deliveries.nextMs()];
+  const endedMs = endedAtMs(row);
+  const times = [
+    store.deliveries.nextMs(),
+    endedMs === undefined ? undefined : endedMs + config.retentionMs,
+  ];
   if (row.status === "in_progress" || row.status === "cancelling") {
     const { pending, running } = store.progress();
     const idle = row.ending === null ? pending + running === 0 : pending > 0 || running === 0;

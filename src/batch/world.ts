@@ -28,5 +28,7 @@ export interface World {
   readFile(key: string, offset: number, length: number): Promise<Uint8Array | undefined>;
   registerFiles(ref: BatchRef, files: OutputFile[], nowMs: number): Promise<void>;
   deliver(delivery: DeliveryRow, secret: string | null): Promise<Sent>;
+  /** Deletes everything there is of the batch, here and in its project's index. */
+  forget(ref: BatchRef): Promise<void>;
   log(event: Record<string, unknown>): void;
 }

@@ -5,6 +5,10 @@ import type { OutputFile } from "./output-file.ts";
 import { type FileRow, migrations } from "./schema.ts";
 import { type FileQuery, type Page, ProjectStore } from "./store.ts";
 
+/** R2 deletes at most 1,000 keys in one call. */
+const DELETE_AT_ONCE = 1_000;
+const RETRY_MS = 60_000;
+
 /** One project: the index of its batches and files. */
 export class Project extends DurableObject<Env> {
   #store: ProjectStore | undefined;
@@ -22,7 +26,7 @@ export class Project extends DurableObject<Env> {
     this.#opened().addBatch(batchId, Date.now());
   }
 
-  /** Takes a batch out again that could not be opened. */
+  /** Takes a batch and its output files out: one that could not be opened, or is no longer kept. */
   removeBatch(batchId: string): void {
     this.#opened().removeBatch(batchId);
   }
@@ -39,6 +43,7 @@ export class Project extends DurableObject<Env> {
   /** Puts an uploaded file into the index. */
   addFile(row: FileRow): void {
     this.#opened().addFile(row);
+    this.#arm();
   }
 
   /** Puts the files of a batch that ended into the index, and takes empty ones out. Repeatable. */
@@ -83,6 +88,28 @@ export class Project extends DurableObject<Env> {
     if (row === undefined) return noSuch("file", id);
     store.removeFile(id);
     return ok(row);
+  }
+
+  /** Deletes what has expired: bytes first, so that none are left without their row. */
+  override async alarm(): Promise<void> {
+    // Armed before the work: if it fails, it comes again.
+    void this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
+    const store = this.#opened();
+    for (;;) {
+      const expired = store.expired(Date.now(), DELETE_AT_ONCE);
+      if (expired.length === 0) break;
+      const keys = expired.flatMap(({ r2_key }) => (r2_key === null ? [] : [r2_key]));
+      if (keys.length > 0) await this.env.FILES.delete(keys);
+      for (const { id } of expired) store.removeFile(id);
+    }
+    await this.ctx.storage.deleteAlarm();
+    this.#arm();
+  }
+
+  /** Sets the alarm for the next expiry. */
+  #arm(): void {
+    const nextMs = this.#opened().nextExpiryMs();
+    if (nextMs !== undefined) void this.ctx.storage.setAlarm(Math.max(nextMs, Date.now() + 1));
   }
 
   #opened(): ProjectStore {

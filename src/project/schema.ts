@@ -27,7 +27,9 @@ export const migrations: SQLSchemaMigration[] = [
         batch_id TEXT,
         kind TEXT
       ) STRICT, WITHOUT ROWID;
-      CREATE INDEX IF NOT EXISTS file_created ON file (created_at, id);`,
+      CREATE INDEX IF NOT EXISTS file_created ON file (created_at, id);
+      CREATE INDEX IF NOT EXISTS file_expires ON file (expires_at) WHERE expires_at IS NOT NULL;
+      CREATE INDEX IF NOT EXISTS file_batch ON file (batch_id) WHERE batch_id IS NOT NULL;`,
   },
 ];
 

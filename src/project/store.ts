@@ -32,9 +32,10 @@ export class ProjectStore {
     );
   }
 
-  /** Takes a batch out that could not be opened. */
+  /** Takes a batch and its output files out. */
   removeBatch(batchId: string): void {
     this.#sql.exec("DELETE FROM batch WHERE batch_id = ?", batchId);
+    this.#sql.exec("DELETE FROM file WHERE batch_id = ?", batchId);
   }
 
   /** Whether a batch is in the index. */
@@ -86,6 +87,21 @@ export class ProjectStore {
   /** Takes a file out. */
   removeFile(id: string): void {
     this.#sql.exec("DELETE FROM file WHERE id = ?", id);
+  }
+
+  /** Files that have expired, whose bytes may go. */
+  expired(nowMs: number, limit: number): FileRow[] {
+    return this.#sql
+      .exec<FileRow>("SELECT * FROM file WHERE expires_at <= ? LIMIT ?", nowMs, limit)
+      .toArray();
+  }
+
+  /** When the next file expires. */
+  nextExpiryMs(): number | undefined {
+    return (
+      this.#sql.exec<{ next: number | null }>("SELECT min(expires_at) AS next FROM file").one()
+        .next ?? undefined
+    );
   }
 
   /** Files that have not expired, by time of creation. */

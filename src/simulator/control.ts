@@ -17,6 +17,8 @@ export function handleControl(
 }
 
 function control(upstream: Upstream, route: string, text: string): [status: number, body: unknown] {
+  const [, digest] = /^GET \/_sim\/prompts\/([0-9a-f]{16})$/.exec(route) ?? [];
+  if (digest !== undefined) return [200, upstream.tally.seen(digest)];
   switch (route) {
     case "GET /_sim/stats":
       return [200, upstream.tally.stats()];

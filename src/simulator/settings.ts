@@ -64,6 +64,8 @@ const fault = z.discriminatedUnion("kind", [
     retryAfterMs: milliseconds.optional(),
     /** Sent as `x-should-retry`. */
     shouldRetry: z.boolean().optional(),
+    /** Sent as they are, over those that the other fields make. */
+    headers: z.record(z.string(), z.string()).default({}),
   }),
   z.strictObject({
     kind: z.literal("insufficient_quota"),

@@ -71,6 +71,11 @@ export class Tally {
     return record;
   }
 
+  /** What a prompt has seen so far. */
+  seen(digest: string): PromptRecord {
+    return this.#prompts.get(digest) ?? { calls: 0, attempts: 0, answers: 0 };
+  }
+
   count(status: string): void {
     increment(this.#byStatus, status);
   }

@@ -62,10 +62,11 @@ const page: Reply = {
 
 function statusHeaders(fault: Extract<Fault, { kind: "status" }>): Record<string, string> {
   const retryAfterMs = fault.retryAfterMs ?? (fault.code === 429 ? 1000 : undefined);
-  const headers = retryAfterMs === undefined ? {} : retryHeaders(retryAfterMs);
-  return fault.shouldRetry === undefined
-    ? headers
-    : { ...headers, "x-should-retry": String(fault.shouldRetry) };
+  return {
+    ...(retryAfterMs === undefined ? {} : retryHeaders(retryAfterMs)),
+    ...(fault.shouldRetry === undefined ? {} : { "x-should-retry": String(fault.shouldRetry) }),
+    ...fault.headers,
+  };
 }
 
 function redirect(call: Call, location: string): void {

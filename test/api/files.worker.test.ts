@@ -53,7 +53,7 @@ describe("an upload", () => {
       object: "file",
       bytes: new TextEncoder().encode(content).length,
       created_at: expect.any(Number),
-      expires_at: null,
+      expires_at: expect.any(Number),
       filename: "my questions.jsonl",
       purpose: "batch",
       status: "processed",
