@@ -83,6 +83,13 @@ export const variables = z.object({
   CONSUMER_LANES: optional(
     wholeNumber("calls in flight in one consumer invocation, 1 to 10000", 1, 10_000).default(6),
   ),
+  CONSUMER_SUBREQUESTS: optional(
+    wholeNumber(
+      "subrequests one consumer invocation spends, 10 to 1000000000",
+      10,
+      1_000_000_000,
+    ).default(9_000),
+  ),
   CLAIM_TTL_MS: optional(
     wholeNumber(
       "milliseconds a silent consumer keeps its tasks, 1000 to 600000",
@@ -135,6 +142,8 @@ export interface Config {
   webhookAllowPrivate: boolean;
   /** Calls one consumer invocation keeps in flight. */
   lanes: number;
+  /** Calls and exchanges one consumer invocation makes: of the 10,000 the platform gives it. */
+  subrequests: number;
   /** A consumer that is silent this long has lost its tasks. */
   claimTtlMs: number;
   /** Ended batches, and uploaded files without an expiry of their own, are kept this long. */
@@ -185,6 +194,7 @@ export function parseConfig(vars: object): Config {
           },
     webhookAllowPrivate: v.WEBHOOK_ALLOW_PRIVATE === "1",
     lanes: v.CONSUMER_LANES,
+    subrequests: v.CONSUMER_SUBREQUESTS,
     claimTtlMs: v.CLAIM_TTL_MS,
     retentionMs: v.RETENTION_HOURS * 3_600_000,
     retry: { maxAttempts: v.RETRY_MAX_ATTEMPTS, baseMs: v.RETRY_BASE_MS, maxMs: v.RETRY_MAX_MS },

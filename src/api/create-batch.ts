@@ -224,15 +224,12 @@ async function openBatch(
     expires_at: nowMs + (windowMs(options.completion_window) ?? 0),
   };
   await index.addBatch(id);
-  try {
-    const opened = await batchStub(env, { project, batch_id: id }).open(batch, asked.tasks);
-    // A secret made here is told once, now; one that the client sent it has.
-    if (opened.ok && webhook && webhook.secret === undefined && secret !== null) {
-      opened.value.muster.webhook = { url: webhook.url, secret };
-    }
-    return opened;
-  } catch (error) {
-    await index.removeBatch(id);
-    throw error;
+  // If this fails, the batch may be open all the same: it stays in the index, which lists only
+  // what is open.
+  const opened = await batchStub(env, { project, batch_id: id }).open(batch, asked.tasks);
+  // A secret made here is told once, now; one that the client sent it has.
+  if (opened.ok && webhook && webhook.secret === undefined && secret !== null) {
+    opened.value.muster.webhook = { url: webhook.url, secret };
   }
+  return opened;
 }

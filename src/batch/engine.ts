@@ -4,7 +4,7 @@ import { type BatchObject, type BatchStatus, windowMs } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { NewTask } from "../wire/request.ts";
-import type { Assignment, ExchangeReply, ExchangeRequest } from "./exchange.ts";
+import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
 import { Permits } from "./permits.ts";
 import { Pointers } from "./pointers.ts";
@@ -13,7 +13,7 @@ import type { NewBatch } from "./store/batch-row.ts";
 import { readHistory, type TaskHistory } from "./store/history.ts";
 import { addTasks } from "./store/intake.ts";
 import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
-import { record } from "./store/record.ts";
+import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import { nextSweepMs, sweep } from "./sweep.ts";
 import { viewOf } from "./view.ts";
@@ -60,6 +60,7 @@ export class Engine {
     this.#permits = new Permits({
       held: () => store.progress().running,
       costs: (want) => this.#costs(want),
+      ready: () => this.#ready(1) > 0,
       claim: (holder, startInMs) => this.#claim(holder, startInMs),
       acquire: (said) => {
         const row = this.#row();
@@ -207,28 +208,31 @@ export class Engine {
   /** Takes a conversation's reports and gives it what is next. */
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const store = this.#store;
-    const row = store.rows.get();
-    if (row === undefined) return NOTHING;
+    if (store.rows.get() === undefined) return NOTHING;
+    // What this holder asked before and was never told of is void.
+    this.#permits.drop(request.holder);
     const nowMs = this.#world.nowMs();
-    this.#take(store, row, request, nowMs);
+    this.#take(request, nowMs);
 
-    const active = isActive(this.#row());
-    const want = active && !request.leaving ? request.want : 0;
+    const want = request.leaving ? 0 : request.want;
     const turn =
-      want > 0
+      want > 0 && isActive(this.#row())
         ? await this.#permits.turn(request.holder, want)
         : { tasks: [], retryInMs: null, invite: null };
-    if (want === 0 && request.reports.length > 0) this.#world.background(this.#permits.tell());
+    if (turn.tasks.length === 0 && this.#permits.owes()) {
+      this.#world.background(this.#permits.tell());
+    }
 
-    const waitMs = active ? this.#waitMs(store, turn.retryInMs, nowMs) : null;
+    const row = this.#row();
+    const waitMs = isActive(row) ? this.#waitMs(turn.retryInMs) : null;
     const end =
       turn.tasks.length === 0 &&
       (request.leaving || waitMs === null || waitMs > IDLE_MS) &&
       store.tasks.heldBy(request.holder) === 0;
     if (end) {
       store.holders.remove(request.holder);
-      this.#blockedUntilMs = turn.retryInMs === null ? 0 : nowMs + turn.retryInMs;
-      this.#wake(nowMs);
+      this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#world.nowMs() + turn.retryInMs;
+      this.#wake(this.#world.nowMs());
     }
     this.#arm(this.#nextMs());
     return { endpoint: row.endpoint, tasks: turn.tasks, waitMs, end, invite: turn.invite };
@@ -268,81 +272,112 @@ export class Engine {
     );
   }
 
-  /** Records what a conversation reports. */
-  #take(store: Store, row: BatchRow, request: ExchangeRequest, nowMs: number): void {
-    store.transaction(() => {
-      if (store.holders.seen(request.holder, nowMs)) this.#pointers.arrived();
-      if (request.holding) store.tasks.requeue(request.holder, request.holding, nowMs);
-      const { reports } = request;
-      if (reports.length === 0) return;
-      const { extraTokens, unauthorized } = record(
-        store.sql,
-        reports,
-        row.batch_id,
-        this.#config.retry,
-        nowMs,
-        this.#world.random,
-      );
-      if (unauthorized >= UNAUTHORIZED_LIMIT) store.rows.stop("refused");
-      const throttled = reports.flatMap(({ verdict }) =>
-        verdict.kind === "throttled" ? [verdict.afterMs ?? 0] : [],
-      );
-      const longestMs = Math.max(...throttled);
-      this.#permits.note({
-        extraTokens,
-        throttled: throttled.length === 0 ? undefined : longestMs > 0 ? { afterMs: longestMs } : {},
-        answered: reports.some(({ verdict }) => verdict.kind === "succeeded"),
+  /** Records what a conversation reports, and takes back what it never heard of. */
+  #take(request: ExchangeRequest, nowMs: number): void {
+    const store = this.#store;
+    const isNew = store.transaction(() => {
+      const first = store.holders.seen(request.holder, nowMs);
+      for (const report of request.reports) this.#record(report, nowMs);
+      if (store.tasks.heldBy(request.holder) !== request.holding.length) {
+        store.tasks.requeue(request.holder, request.holding, nowMs);
+      }
+      return first;
+    });
+    if (isNew && !request.invited) this.#pointers.arrived();
+  }
+
+  /** Records one report. One that storage refuses ends its task, and harms no other. */
+  #record(report: Report, nowMs: number): void {
+    const { sql, rows } = this.#store;
+    const { batch_id } = this.#row();
+    const { retry } = this.#config;
+    const random = this.#world.random();
+    const write = (said: Report) =>
+      this.#store.transaction(() => record(sql, said, batch_id, retry, nowMs, random));
+    let recorded: Recorded;
+    try {
+      recorded = write(report);
+    } catch (error) {
+      const { seq, attempt, tookMs } = report;
+      this.#world.log({ event: "report_refused", batch: batch_id, seq, error: String(error) });
+      const message = "The upstream's answer could not be stored.";
+      recorded = write({
+        seq,
+        attempt,
+        tookMs,
+        verdict: { kind: "failed" },
+        result: { kind: "unanswered", code: "invalid_response", message },
       });
+    }
+    if (recorded.unauthorized >= UNAUTHORIZED_LIMIT) rows.stop("refused");
+    const { verdict, extraTokens } = recorded;
+    if (verdict === undefined) return;
+    this.#permits.note({
+      extraTokens,
+      throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
+      answered: verdict.kind === "succeeded",
     });
   }
 
   /** How long until there may be something for a conversation; null when nothing will come. */
-  #waitMs(store: Store, retryInMs: number | null, nowMs: number): number | null {
-    const { pending } = store.progress();
+  #waitMs(retryInMs: number | null): number | null {
+    const nowMs = this.#world.nowMs();
+    const { pending } = this.#store.progress();
     if (pending === 0) return null;
     if (retryInMs !== null) return retryInMs;
-    if (store.tasks.ready(pending, nowMs) > 0) return POLL_MS;
-    return Math.max(1, (store.tasks.nextDueMs(nowMs) ?? nowMs) - nowMs);
+    if (this.#ready(1) > 0) return POLL_MS;
+    return Math.max(1, (this.#store.tasks.nextDueMs(nowMs) ?? nowMs) - nowMs);
+  }
+
+  /** Tasks that may be handed out now, by time and by the batch's own limit, counted up to `cap`. */
+  #ready(cap: number): number {
+    const row = this.#row();
+    if (!isActive(row)) return 0;
+    const { total, running } = this.#store.progress();
+    const room = (row.max_concurrency ?? Number.POSITIVE_INFINITY) - running;
+    const limit = Math.max(0, Math.min(cap, room));
+    return limit === 0 ? 0 : this.#store.tasks.ready(total, limit, this.#world.nowMs());
   }
 
   #costs(want: number): number[] {
-    const store = this.#store;
-    const row = this.#row();
-    if (!isActive(row)) return [];
-    const room = (row.max_concurrency ?? Number.POSITIVE_INFINITY) - store.progress().running;
-    const limit = Math.max(0, Math.min(want, room));
-    return store.tasks.next(limit, this.#world.nowMs()).map(({ cost }) => cost);
+    const limit = this.#ready(want);
+    const nowMs = this.#world.nowMs();
+    return this.#store.tasks.next(limit, CLAIM_BYTES, nowMs).map(({ cost }) => cost);
   }
 
   #claim(holder: string, startInMs: readonly number[]): Assignment[] {
     const store = this.#store;
-    const row = this.#row();
-    if (!isActive(row)) return [];
+    if (!isActive(this.#row())) return [];
     const nowMs = this.#world.nowMs();
-    const claimed = store.transaction(() => {
-      // A sweep may have taken the holder for gone while it waited for its permits.
-      store.holders.seen(holder, nowMs);
-      return store.tasks.claim(startInMs.length, holder, CLAIM_BYTES, nowMs);
-    });
-    return claimed.map((task, index) => ({ ...task, startInMs: startInMs[index] ?? 0 }));
+    try {
+      const claimed = store.transaction(() => {
+        // A sweep may have taken the holder for gone while it waited for its permits.
+        store.holders.seen(holder, nowMs);
+        return store.tasks.claim(startInMs.length, holder, CLAIM_BYTES, nowMs);
+      });
+      return claimed.map((task, index) => ({ ...task, startInMs: startInMs[index] ?? 0 }));
+    } catch (error) {
+      store.tasks.reset();
+      throw error;
+    }
   }
 
   /** Sends pointers for ready work that too few conversations look after. */
   #wake(nowMs: number): void {
-    const store = this.#store;
     const row = this.#row();
     const limits = this.#config.upstream?.limits;
-    if (!isActive(row) || limits === undefined) return;
-    if (nowMs < this.#blockedUntilMs) return;
-    const { pending, running } = store.progress();
-    const ready = store.tasks.ready(pending, nowMs);
+    const outstanding = this.#pointers.outstanding(nowMs);
+    if (!isActive(row) || limits === undefined || nowMs < this.#blockedUntilMs) return;
+    const target = Math.min(limits.maxConcurrency, row.max_concurrency ?? limits.maxConcurrency);
+    const { running } = this.#store.progress();
+    const ready = this.#ready(target);
     const count = pointersNeeded({
       ready,
       running,
-      target: Math.min(limits.maxConcurrency, row.max_concurrency ?? limits.maxConcurrency),
+      target,
       lanes: this.#config.lanes,
-      conversations: store.holders.count(),
-      outstanding: this.#pointers.outstanding(nowMs),
+      conversations: this.#store.holders.count(),
+      outstanding,
     });
     if (count === 0) return;
     this.#world.background(this.#pointers.send(refOf(row), count, nowMs));

@@ -25,19 +25,27 @@ export interface Report {
     | { kind: "unanswered"; code: Unanswered; message: string };
 }
 
+/** A task in one of its attempts. */
+export interface Claim {
+  seq: number;
+  attempt: number;
+}
+
 export interface ExchangeRequest {
   /** Names the conversation; claims are held in its name. */
   holder: string;
+  /** Whether the conversation began by another batch's invitation, and not by a pointer. */
+  invited: boolean;
   reports: Report[];
+  /**
+   * The calls the conversation has in flight. What else was claimed in its name it never heard of,
+   * because an answer was lost, and goes back.
+   */
+  holding: Claim[];
   /** Lanes that are free. */
   want: number;
   /** The conversation takes no more tasks: its time slice or its call budget is over. */
   leaving: boolean;
-  /**
-   * After an exchange whose answer was lost: the tasks the conversation really has. Others that
-   * were claimed in its name were never heard of and go back.
-   */
-  holding?: number[] | undefined;
 }
 
 /** One call to make. */

@@ -1,9 +1,12 @@
 import { worthRetrying } from "../core/outcome.ts";
 import { outputLineId } from "../wire/ids.ts";
+import { byteLength } from "../wire/request.ts";
 import type { Report } from "./exchange.ts";
 
 /** A final outcome as it is kept: its output line, and whether sending it again may succeed. */
 export interface Outcome {
+  /** Whether it goes to the output file; the others go to the error file. */
+  ok: boolean;
   line: string;
   retry: boolean;
 }
@@ -18,13 +21,20 @@ export function outcomeOf(report: Report, batchId: string, customId: string): Ou
   if (result.kind === "unanswered") {
     const error = JSON.stringify({ code: result.code, message: result.message });
     return {
+      ok: false,
       line: `${head},"response":null,"error":${error}}`,
       retry: worthRetrying(verdict.kind),
     };
   }
   const requestId = JSON.stringify(result.requestId);
-  return {
-    line: `${head},"response":{"status_code":${result.status},"request_id":${requestId},"body":${result.body}},"error":null}`,
-    retry: worthRetrying(verdict.kind),
-  };
+  const line = `${head},"response":{"status_code":${result.status},"request_id":${requestId},"body":${result.body}},"error":null}`;
+  if (line.length * 3 > MAX_LINE_BYTES && byteLength(line) > MAX_LINE_BYTES) {
+    const message = `The upstream's answer is longer than ${MAX_LINE_BYTES} bytes.`;
+    const error = JSON.stringify({ code: "response_too_large", message });
+    return { ok: false, line: `${head},"response":null,"error":${error}}`, retry: false };
+  }
+  return { ok: verdict.kind === "succeeded", line, retry: worthRetrying(verdict.kind) };
 }
+
+/** A row holds 2 MB (2,000,000 bytes); its other columns are small. */
+const MAX_LINE_BYTES = 1_990_000;

@@ -13,15 +13,23 @@ export interface Turn {
 /** What happened since the Limiter was last told. */
 export type News = Pick<AcquireRequest, "extraTokens" | "throttled" | "answered">;
 
-/** The Batch's side of a turn; see batch.ts. */
+/** The Batch's side of a turn; see engine.ts. */
 export interface Floor {
   /** Calls in flight now. */
   held(): number;
   /** Estimated tokens of the next tasks that may be handed out, at most `want` of them. */
   costs(want: number): number[];
-  /** Claims the next tasks for a holder, one for each start. */
+  /** Whether there is a task that may be handed out now. */
+  ready(): boolean;
+  /** Claims the next tasks for a holder, one for each start. @throws when storage fails. */
   claim(holder: string, startInMs: readonly number[]): Assignment[];
   acquire(said: Omit<AcquireRequest, "ref">): Promise<AcquireReply>;
+}
+
+interface Waiter {
+  holder: string;
+  want: number;
+  give(turn: Turn): void;
 }
 
 /** The Limiter did not answer; ask again soon. */
@@ -34,9 +42,13 @@ const UNREACHABLE_RETRY_MS = 250;
  */
 export class Permits {
   readonly #floor: Floor;
-  #waiting: { holder: string; want: number; give: (turn: Turn) => void }[] = [];
+  #waiting: Waiter[] = [];
+  /** Those of the ask under way. */
+  #asked: Waiter[] = [];
   #news: News | undefined;
-  #asking = false;
+  #asking: Promise<void> | undefined;
+  /** Calls in flight as the Limiter has them; undefined when that is not known. */
+  #acknowledged: number | undefined;
 
   constructor(floor: Floor) {
     this.#floor = floor;
@@ -60,48 +72,77 @@ export class Permits {
     });
   }
 
-  /** Tells the news without asking for anything. Never throws. */
-  async tell(): Promise<void> {
-    this.#news ??= NO_NEWS;
-    await this.#ask();
+  /** Ends a holder's turns that still wait, without tasks: it speaks anew, and nobody hears them. */
+  drop(holder: string): void {
+    for (const list of [this.#waiting, this.#asked]) {
+      for (let index = list.length - 1; index >= 0; index -= 1) {
+        if (list[index]?.holder === holder) list.splice(index, 1)[0]?.give(NO_TURN);
+      }
+    }
   }
 
-  async #ask(): Promise<void> {
-    if (this.#asking) return;
-    this.#asking = true;
+  /** Whether a holder waits for its turn here. */
+  waits(holder: string): boolean {
+    return [...this.#waiting, ...this.#asked].some((waiter) => waiter.holder === holder);
+  }
+
+  /** Whether the Limiter has another number of calls in flight than there are. */
+  owes(): boolean {
+    return this.#acknowledged !== this.#floor.held();
+  }
+
+  /** Tells the news and the calls in flight without asking for more. @returns whether it got there. */
+  async tell(): Promise<boolean> {
+    this.#news ??= NO_NEWS;
+    await this.#ask();
+    return this.#news === undefined;
+  }
+
+  #ask(): Promise<void> {
+    this.#asking ??= this.#askAll().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #askAll(): Promise<void> {
     let reached = true;
     // News alone is not worth asking on while the Limiter is out of reach: the next turn takes it.
     while (this.#waiting.length > 0 || (reached && this.#news !== undefined)) {
       reached = await this.#askOnce();
     }
-    this.#asking = false;
   }
 
   /** @returns whether the Limiter answered. Never throws. */
   async #askOnce(): Promise<boolean> {
-    const waiting = this.#waiting;
     const news = this.#news ?? NO_NEWS;
+    this.#asked = this.#waiting;
     this.#waiting = [];
     this.#news = undefined;
     let reply: AcquireReply | undefined;
     try {
-      const costs = this.#floor.costs(waiting.reduce((sum, { want }) => sum + want, 0));
-      reply = await this.#floor.acquire({ held: this.#floor.held(), costs, ...news });
+      const costs = this.#floor.costs(this.#asked.reduce((sum, { want }) => sum + want, 0));
+      const held = this.#floor.held();
+      reply = await this.#floor.acquire({ held, costs, ready: this.#floor.ready(), ...news });
+      this.#acknowledged = held + reply.startInMs.length;
     } catch {
       // What was granted and not heard of is corrected by the next ask's absolute number.
+      this.#acknowledged = undefined;
       this.note(news);
     }
+    const asked = this.#asked;
+    this.#asked = [];
     let starts = reply?.startInMs ?? [];
+    let invite = reply?.invite ?? null;
     const retryInMs = reply === undefined ? UNREACHABLE_RETRY_MS : reply.retryInMs;
-    for (const { holder, want, give } of waiting) {
+    for (const { holder, want, give } of asked) {
       const tasks = this.#claim(holder, starts.slice(0, want));
       starts = starts.slice(tasks.length);
-      give({
-        tasks,
-        retryInMs,
-        invite: give === waiting[0]?.give ? (reply?.invite ?? null) : null,
-      });
+      give({ tasks, retryInMs, invite });
+      invite = null;
     }
+    // Fewer were claimed than granted: the batch was paused or ended meanwhile, or somebody left.
+    if (reply !== undefined && this.owes()) this.#news ??= NO_NEWS;
     return reply !== undefined;
   }
 
@@ -118,6 +159,7 @@ export class Permits {
 }
 
 const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
+const NO_TURN: Turn = { tasks: [], retryInMs: null, invite: null };
 
 function longest(a: News["throttled"], b: News["throttled"]): News["throttled"] {
   if (a === undefined || b === undefined) return a ?? b;

@@ -19,7 +19,8 @@ export class Pointers {
   /** Pointers that may still be picked up. */
   outstanding(nowMs: number): number {
     const before = this.#sentAtMs.length;
-    this.#sentAtMs = this.#sentAtMs.filter((sentAt) => nowMs - sentAt < this.#patienceMs);
+    // One from the future was sent before the clock went back; nobody knows how long ago.
+    this.#sentAtMs = this.#sentAtMs.filter((at) => Math.abs(nowMs - at) < this.#patienceMs);
     if (before > 0 && this.#sentAtMs.length === 0) {
       this.#patienceMs = Math.min(PATIENCE_MAX_MS, this.#patienceMs * 2);
     }

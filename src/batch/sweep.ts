@@ -40,12 +40,16 @@ export async function sweep(
   const startedMs = world.nowMs();
   try {
     for (;;) {
-      const more = await step(store, world, config);
+      const more = await step(store, world, config, permits);
       if (more === "gone") return more;
       if (!more) break;
       if (world.nowMs() - startedMs > PASS_MS) return world.nowMs() + 1;
     }
-    if (store.progress().running > 0) await permits.tell();
+    // The hold of a batch with calls in flight must not go stale; one without must not stay.
+    const inFlight = store.progress().running > 0;
+    if ((inFlight || permits.owes()) && !(await permits.tell())) {
+      return world.nowMs() + FAILED_RETRY_MS;
+    }
     return undefined;
   } catch (error) {
     const batch = store.rows.get()?.batch_id;
@@ -55,7 +59,12 @@ export async function sweep(
 }
 
 /** Does the first thing that is due. @returns whether there may be more. */
-async function step(store: Store, world: World, config: Config): Promise<boolean | "gone"> {
+async function step(
+  store: Store,
+  world: World,
+  config: Config,
+  permits: Permits,
+): Promise<boolean | "gone"> {
   const row = store.rows.get();
   if (row === undefined) return false;
   const nowMs = world.nowMs();
@@ -64,11 +73,14 @@ async function step(store: Store, world: World, config: Config): Promise<boolean
     await ingestRange(store, world, row);
     return true;
   }
-  for (const holder of store.holders.silent(nowMs - config.claimTtlMs)) {
+  for (const holder of store.holders.silent(nowMs - config.claimTtlMs, nowMs + config.claimTtlMs)) {
+    // One that waits for the Limiter here is not silent; we are.
+    if (permits.waits(holder)) continue;
     store.transaction(() => {
       if (row.on_unknown === "fail") {
-        store.closing.lost(holder, UNKNOWN, outputLineStem(row.batch_id), nowMs);
+        store.closing.lost(holder, UNKNOWN, 0, outputLineStem(row.batch_id), nowMs);
       }
+      store.closing.lost(holder, DEADLY, LOSSES_MAX, outputLineStem(row.batch_id), nowMs);
       store.tasks.requeue(holder, [], nowMs);
       store.holders.remove(holder);
     });
@@ -147,6 +159,17 @@ const CLOSED: Record<Exclude<Ending, "completed">, Close> = {
   },
 };
 
+/** After this many consumers lost with it, a task is taken for what kills them. */
+const LOSSES_MAX = 20;
+
+const DEADLY: Close = {
+  state: "failed",
+  error: {
+    code: "consumer_lost",
+    message: `Consumers were lost ${LOSSES_MAX} times while they had this task; it is not tried again.`,
+  },
+};
+
 const UNKNOWN: Close = {
   state: "failed",
   error: {
@@ -213,7 +236,8 @@ export function nextSweepMs(
     if (row.ending === null) {
       times.push(row.expires_at);
       if (row.paused_at === null) {
-        times.push(store.tasks.nextDueMs(nowMs), lostAtMs);
+        times.push(store.tasks.nextDueMs(nowMs));
+        if (lostAtMs !== undefined) times.push(Math.max(lostAtMs, blockedUntilMs));
         if (blockedUntilMs > nowMs) times.push(blockedUntilMs);
         if (pending > 0) times.push(nowMs + CHECK_MS);
       }

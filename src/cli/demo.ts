@@ -43,6 +43,7 @@ async function main(): Promise<void> {
       MUSTER_API_KEYS: LOCAL_API_KEYS,
       UPSTREAM_BASE_URL: simulator.url,
       CONSUMER_LANES: "50",
+      CONSUMER_SUBREQUESTS: "1000000000",
     };
     muster = await startMuster({ stateDir, vars, signal: stopping });
     await ask(muster, simulator, count, stopping);

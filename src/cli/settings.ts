@@ -49,6 +49,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     const { upstream, apiKeys, webhookAllowPrivate } = config;
     // A local queue has one invocation at a time: its lanes must hold all calls in flight.
     vars.CONSUMER_LANES ??= String(upstream?.limits.maxConcurrency);
+    // The platform's budget of subrequests is not counted here, and the local queue has one invocation
+    // at a time: ending it early would leave the others waiting for its slowest call.
+    vars.CONSUMER_SUBREQUESTS ??= "1000000000";
     if (problems.length === 0 && port !== undefined && verbose !== undefined && upstream) {
       const stateDir = resolve(env.MUSTER_STATE_DIR?.trim() || ".wrangler/state");
       return { port, stateDir, apiKeys, upstream, simulated, webhookAllowPrivate, verbose, vars };

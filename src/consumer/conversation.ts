@@ -1,13 +1,22 @@
-import type { ExchangeReply, ExchangeRequest, Report } from "../batch/exchange.ts";
+import type {
+  Assignment,
+  Claim,
+  ExchangeReply,
+  ExchangeRequest,
+  Report,
+} from "../batch/exchange.ts";
 import type { Upstream } from "../config.ts";
+import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { callUpstream } from "./call.ts";
-import type { Lanes } from "./lanes.ts";
+import type { Lanes, Seeker } from "./lanes.ts";
 
 /** What a conversation stands on. */
 export interface Ground {
   /** Names the conversation. */
   holder: string;
+  /** Whether another batch's exchange led here, and not a pointer. */
+  invited: boolean;
   upstream: Upstream;
   lanes: Lanes;
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
@@ -15,31 +24,39 @@ export interface Ground {
   invite(ref: BatchRef): void;
   /** Whether the invocation's time slice or call budget is over. */
   over(): boolean;
-  /** Counts one call to the upstream and one exchange against the budget. */
+  /** Counts one call to the upstream or one exchange against the budget. */
   spend(): void;
-  /** A conversation is heard at least this often while it has calls in flight. */
+  /** A conversation is heard at least this often. */
   heartbeatMs: number;
 }
 
 /** With free lanes and calls in flight, how often to ask whether there is more. */
 const POLL_MS = 500;
+/** With nothing in flight and nothing granted, the wait doubles up to this. */
+const IDLE_MAX_MS = 1_000;
 /** Waits after an exchange that failed, doubled each time. */
 const BROKEN_BASE_MS = 100;
 const BROKEN_MAX_MS = 5_000;
 /** Exchanges that may fail in a row before the conversation is given up; its claims then run out. */
 const BROKEN_LIMIT = 20;
+/** An exchange that is not answered by then is taken for lost, and said again. */
+const EXCHANGE_MS = 60_000;
+/** Characters of answers in one exchange: an RPC carries at most 32 MiB. */
+const REPORTED_AT_ONCE = 8_000_000;
 
 /**
  * One conversation with one Batch: report what is done, take what is next, until there is nothing
  * more. One exchange at a time, so outcomes that come while one is under way go together with the
  * next; a call that ends refills its own lane and waits for no other.
  */
-export class Conversation {
+export class Conversation implements Seeker {
   readonly #ground: Ground;
-  readonly #inFlight = new Set<number>();
+  readonly #inFlight = new Map<string, Claim>();
   #reports: Report[] = [];
+  /** Lanes it has and has not used. */
+  #hand = 0;
+  #idleMs = 0;
   #wake: (() => void) | undefined;
-  #woken = false;
 
   constructor(ground: Ground) {
     this.#ground = ground;
@@ -47,98 +64,136 @@ export class Conversation {
 
   /** Speaks until the Batch ends it. Never throws. */
   async run(): Promise<void> {
-    const release = this.#ground.lanes.onFree(() => this.#signal());
     try {
       await this.#speak();
     } finally {
-      release();
+      this.#ground.lanes.leave(this);
+      this.#giveHand();
     }
+  }
+
+  /** Called by the lanes, when it is this conversation's turn. */
+  grant(count: number): void {
+    this.#hand += count;
+    this.#wake?.();
   }
 
   async #speak(): Promise<void> {
     let broken = 0;
-    for (;;) {
-      const { lanes, holder } = this.#ground;
+    while (broken < BROKEN_LIMIT) {
       const leaving = this.#ground.over();
-      const want = leaving ? 0 : lanes.takeAll();
-      const reports = this.#reports;
-      this.#reports = [];
-      this.#woken = false;
-      const holding = broken > 0 ? this.#holding(reports) : undefined;
-      let reply: ExchangeReply;
-      try {
-        this.#ground.spend();
-        reply = await this.#ground.exchange({ holder, reports, want, leaving, holding });
-      } catch (error) {
+      if (leaving) this.#giveHand();
+      else this.#hand += this.#ground.lanes.take();
+      const want = this.#hand;
+      this.#hand = 0;
+      const reports = this.#takeReports();
+      const reply = await this.#exchange(reports, want, leaving);
+      if (reply === undefined) {
         // The Batch fences by attempt, so saying it again does no harm.
         this.#reports = [...reports, ...this.#reports];
-        lanes.give(want);
+        this.#ground.lanes.give(want);
         broken += 1;
-        if (broken >= BROKEN_LIMIT) {
-          console.error(
-            JSON.stringify({ event: "batch_unreachable", holder, error: String(error) }),
-          );
-          return;
-        }
         await sleep(Math.min(BROKEN_MAX_MS, BROKEN_BASE_MS * 2 ** broken));
         continue;
       }
       broken = 0;
-      for (const task of reply.tasks) this.#start(task, reply);
-      lanes.give(want - reply.tasks.length);
+      for (const task of reply.tasks) this.#start(task, reply.endpoint);
+      this.#ground.lanes.give(want - reply.tasks.length);
       if (reply.invite) this.#ground.invite(reply.invite);
-      if (reply.end) return;
-      // Lanes that this very exchange gave back are no news; a report is.
-      this.#woken = this.#reports.length > 0;
-      // Who had lanes and got no task waits for time, not for lanes: two conversations that hand
-      // each other the same unused lanes would never rest.
-      await this.#news(this.#patience(reply, leaving), want === 0);
+      if (reply.end && this.#reports.length === 0) return;
+      await this.#news(leaving ? Number.POSITIVE_INFINITY : this.#restMs(reply, want));
+    }
+    const { holder } = this.#ground;
+    console.error(JSON.stringify({ event: "batch_unreachable", holder }));
+  }
+
+  async #exchange(
+    reports: Report[],
+    want: number,
+    leaving: boolean,
+  ): Promise<ExchangeReply | undefined> {
+    const { holder, invited } = this.#ground;
+    const holding = [...this.#inFlight.values()];
+    this.#ground.spend();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    try {
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error("the exchange was not answered")), EXCHANGE_MS);
+      });
+      const said = this.#ground.exchange({ holder, invited, reports, holding, want, leaving });
+      return await Promise.race([said, late]);
+    } catch (error) {
+      console.warn(JSON.stringify({ event: "exchange_failed", holder, error: String(error) }));
+      return undefined;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** How long to wait for news before speaking again. */
-  #patience(reply: ExchangeReply, leaving: boolean): number {
-    const { heartbeatMs } = this.#ground;
-    if (leaving) return heartbeatMs;
-    const poll = this.#inFlight.size > 0 ? POLL_MS : heartbeatMs;
-    return Math.max(1, Math.min(reply.waitMs ?? heartbeatMs, poll, heartbeatMs));
+  /** How long to want no lanes after a reply. */
+  #restMs(reply: ExchangeReply, want: number): number {
+    if (reply.tasks.length > 0) this.#idleMs = 0;
+    if (reply.waitMs === null) return POLL_MS;
+    // Nothing was refused, only lanes were lacking: get in line for them.
+    if (want <= reply.tasks.length) return 0;
+    if (this.#inFlight.size > 0) return Math.min(reply.waitMs, POLL_MS);
+    this.#idleMs = Math.min(IDLE_MAX_MS, Math.max(reply.waitMs, this.#idleMs * 2));
+    return this.#idleMs;
   }
 
-  #start(task: ExchangeReply["tasks"][number], reply: ExchangeReply): void {
-    this.#inFlight.add(task.seq);
+  #start(task: Assignment, endpoint: Endpoint): void {
+    const { seq, attempt } = task;
+    const key = `${seq}:${attempt}`;
+    this.#inFlight.set(key, { seq, attempt });
     const { upstream, lanes } = this.#ground;
     const call = async () => {
       if (task.startInMs > 0) await sleep(task.startInMs);
       this.#ground.spend();
-      const report = await callUpstream(task, reply.endpoint, upstream, Date.now);
-      this.#inFlight.delete(task.seq);
+      const report = await callUpstream(task, endpoint, upstream, Date.now);
+      this.#inFlight.delete(key);
       this.#reports.push(report);
-      this.#signal();
+      // The lane goes to who waits first in line; this conversation, if nobody does.
       lanes.give(1);
+      this.#wake?.();
     };
     void call();
   }
 
-  /** Tasks this conversation has, in flight or about to be reported. */
-  #holding(reports: readonly Report[]): number[] {
-    return [...this.#inFlight, ...reports.map(({ seq }) => seq)];
+  /** The oldest reports, as many as fit one exchange; at least one. */
+  #takeReports(): Report[] {
+    let size = 0;
+    let count = 0;
+    for (const { result } of this.#reports) {
+      size += result.kind === "answered" ? result.body.length : 0;
+      if (count > 0 && size > REPORTED_AT_ONCE) break;
+      count += 1;
+    }
+    return this.#reports.splice(0, count);
   }
 
-  #signal(): void {
-    this.#woken = true;
-    this.#wake?.();
+  #giveHand(): void {
+    const hand = this.#hand;
+    this.#hand = 0;
+    if (hand > 0) this.#ground.lanes.give(hand);
   }
 
-  /** Waits for a report, for a lane, or for the time. */
-  async #news(timeoutMs: number, lanesMatter: boolean): Promise<void> {
-    const due = () => this.#reports.length > 0 || (lanesMatter && this.#woken);
-    const until = Date.now() + timeoutMs;
-    while (!due()) {
-      const leftMs = until - Date.now();
-      if (leftMs <= 0) return;
-      this.#woken = false;
+  /** Waits for a report, for lanes (after a rest), or for the heartbeat. */
+  async #news(restMs: number): Promise<void> {
+    const { lanes, heartbeatMs } = this.#ground;
+    const startMs = Date.now();
+    const heartbeatAtMs = startMs + heartbeatMs;
+    let seekAtMs = startMs + restMs;
+    for (;;) {
+      if (this.#reports.length > 0 || this.#hand > 0) return;
+      const nowMs = Date.now();
+      if (nowMs >= heartbeatAtMs) return;
+      if (nowMs >= seekAtMs) {
+        lanes.wait(this);
+        seekAtMs = Number.POSITIVE_INFINITY;
+        continue;
+      }
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, leftMs);
+        const timer = setTimeout(resolve, Math.min(heartbeatAtMs, seekAtMs) - nowMs);
         this.#wake = () => {
           clearTimeout(timer);
           resolve();

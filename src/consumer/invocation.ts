@@ -10,8 +10,8 @@ const SLICE_MAX_MS = 10 * 60_000;
 const WALL_MS = 15 * 60_000;
 /** Left over at the end for reports and for a call that started last. */
 const MARGIN_MS = 60_000;
-/** Subrequests an invocation spends at most, of the 10,000 the platform gives it. */
-const SUBREQUESTS = 9_000;
+/** Batches one invocation speaks with at most; more find another one. */
+const TALKS_MAX = 100;
 
 /**
  * One invocation: conversations with the batches it was woken for, and with those it is invited to,
@@ -26,16 +26,17 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
   const lanes = new Lanes(config.lanes);
   let spent = 0;
   const talks = new Map<string, Promise<void>>();
-  const open = (ref: BatchRef) => {
+  const open = (ref: BatchRef, invited: boolean) => {
     const key = `${ref.project}/${ref.batch_id}`;
-    if (talks.has(key)) return;
+    if (talks.has(key) || talks.size >= TALKS_MAX) return;
     const talk = new Conversation({
       holder: newHolderId(),
+      invited,
       upstream,
       lanes,
       exchange: (request) => batchStub(env, ref).exchange(request),
-      invite: open,
-      over: () => spent >= SUBREQUESTS || Date.now() >= endMs,
+      invite: (other) => open(other, true),
+      over: () => spent >= config.subrequests || Date.now() >= endMs,
       spend: () => {
         spent += 1;
       },
@@ -46,7 +47,7 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
       talk.run().finally(() => talks.delete(key)),
     );
   };
-  for (const ref of refs) open(ref);
+  for (const ref of refs) open(ref, false);
   while (talks.size > 0) await Promise.race(talks.values());
 }
 

@@ -46,6 +46,8 @@ export interface Ask {
   held: number;
   /** Reserved tokens of each call wanted, in order. */
   costs: number[];
+  /** The batch has work beyond `costs` that it could hand out: with no costs, it only tells. */
+  ready: boolean;
   /** Tokens used beyond what was reserved for finished calls; negative when fewer. */
   extraTokens: number;
   /** A 429 since the last ask, and how long the upstream said to wait. */
@@ -144,6 +146,11 @@ export function admit(
   }
   const granted = startInMs.length;
   const unmet = ask.costs.length - granted;
+  if (ask.costs.length === 0 && ask.ready && before && before.unmet > 0) {
+    // It only told its news: its place among those who wait stays.
+    const hold: Hold = { ...before, held: ask.held, seenAtMs: nowMs };
+    return { quota: next, hold, grant: { startInMs, retryInMs: null } };
+  }
   return {
     quota: next,
     hold: {

@@ -20,27 +20,36 @@ export type Step =
   | { state: "succeeded" | "failed" }
   | { state: "pending"; failures: number; notBeforeMs: number };
 
+/** What a task has behind it: attempts that failed, and 429s, which are none. */
+export interface Past {
+  failures: number;
+  throttles: number;
+}
+
 /**
  * The step after an attempt's verdict. A throttled attempt is no failure: the task waits as long as
- * the upstream said and keeps all its attempts. A failed one waits with full jitter, or as long as
- * the upstream said when that is longer.
+ * the upstream said and keeps all its attempts; one that is throttled again and again waits longer
+ * by itself, up to an hour, so that it does not rest the upstream for all others. A failed one waits
+ * with full jitter, or as long as the upstream said when that is longer.
  *
- * @param failures attempts of this task that failed before this one.
  * @param random in [0, 1).
  */
 export function nextStep(
   verdict: Verdict,
-  failures: number,
+  past: Past,
   rules: RetryRules,
   nowMs: number,
   random: number,
 ): Step {
+  const { failures, throttles } = past;
   switch (verdict.kind) {
     case "succeeded":
     case "failed":
       return { state: verdict.kind };
-    case "throttled":
-      return { state: "pending", failures, notBeforeMs: nowMs + told(verdict.afterMs) };
+    case "throttled": {
+      const waitMs = Math.max(ownWaitMs(throttles, random), told(verdict.afterMs));
+      return { state: "pending", failures, notBeforeMs: nowMs + waitMs };
+    }
     case "retry": {
       const failed = failures + 1;
       if (failed >= rules.maxAttempts) return { state: "failed" };
@@ -54,6 +63,21 @@ export function nextStep(
       return { state: "pending", failures: failed, notBeforeMs: nowMs + Math.ceil(waitMs) };
     }
   }
+}
+
+/** 429s of one task that are left to the upstream's own cooldown. */
+const THROTTLES_SHARED = 3;
+const OWN_WAIT_BASE_MS = 1_000;
+const OWN_WAIT_MAX_MS = 3_600_000;
+
+function ownWaitMs(throttles: number, random: number): number {
+  if (throttles < THROTTLES_SHARED) return 0;
+  return fullJitterMs({
+    failures: throttles - THROTTLES_SHARED + 1,
+    baseMs: OWN_WAIT_BASE_MS,
+    maxMs: OWN_WAIT_MAX_MS,
+    random,
+  });
 }
 
 /** The longest wait an upstream can ask for: that of the longest window there is. */

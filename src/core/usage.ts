@@ -41,7 +41,11 @@ export function readUsage(body: unknown): Usage | undefined {
 }
 
 function firstCount(...candidates: unknown[]): number | undefined {
-  return candidates.find(
-    (value): value is number => typeof value === "number" && Number.isFinite(value) && value >= 0,
+  const found = candidates.find(
+    (value): value is number => typeof value === "number" && value >= 0 && value <= MOST_TOKENS,
   );
+  return found === undefined ? undefined : Math.round(found);
 }
+
+/** More than any call can use: sums of such counts over a batch stay exact. */
+const MOST_TOKENS = 1e9;

@@ -65,7 +65,7 @@ const fault = z.discriminatedUnion("kind", [
     /** Sent as `x-should-retry`. */
     shouldRetry: z.boolean().optional(),
     /** Sent as they are, over those that the other fields make. */
-    headers: z.record(z.string(), z.string()).default({}),
+    headers: z.record(z.string(), z.string()).optional(),
   }),
   z.strictObject({
     kind: z.literal("insufficient_quota"),

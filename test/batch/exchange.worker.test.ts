@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { newBatch, plant, report, stubOf } from "../support/worker/store.ts";
 
-const ask = { reports: [], leaving: false };
+const ask = { reports: [], holding: [], invited: false, leaving: false };
+const has = (...seqs: number[]) => ({ holding: seqs.map((seq) => ({ seq, attempt: 1 })) });
 
 describe("exchange", () => {
   it("hands out tasks and takes their reports in one call", async () => {
@@ -14,10 +15,11 @@ describe("exchange", () => {
       [1, 1],
     ]);
     const second = await stub.exchange({
+      ...ask,
+      ...has(1),
       holder: "h",
       reports: [report(0, 1, { kind: "succeeded" })],
       want: 1,
-      leaving: false,
     });
     expect(second.tasks).toMatchObject([{ seq: 2 }]);
     expect(second).toMatchObject({ end: false, waitMs: null });
@@ -39,7 +41,7 @@ describe("exchange", () => {
     await plant(batch, ["a", "b"], () => undefined);
     const stub = stubOf(batch);
     await stub.exchange({ ...ask, holder: "h", want: 2 });
-    const again = await stub.exchange({ ...ask, holder: "h", want: 2, holding: [] });
+    const again = await stub.exchange({ ...ask, holder: "h", want: 2 });
     expect(again.tasks.map(({ seq, attempt }) => [seq, attempt])).toEqual([
       [0, 2],
       [1, 2],
@@ -51,9 +53,16 @@ describe("exchange", () => {
     await plant(batch, ["a", "b"], () => undefined);
     const stub = stubOf(batch);
     await stub.exchange({ ...ask, holder: "h", want: 1 });
-    const waits = await stub.exchange({ ...ask, holder: "h", want: 0, leaving: true });
+    const waits = await stub.exchange({
+      ...ask,
+      ...has(0),
+      holder: "h",
+      want: 0,
+      leaving: true,
+    });
     expect(waits).toMatchObject({ tasks: [], end: false });
     const over = await stub.exchange({
+      ...ask,
       holder: "h",
       reports: [report(0, 1, { kind: "succeeded" })],
       want: 0,

@@ -46,6 +46,8 @@ describe("the sweep", () => {
     await ended(batch.batch_id);
     const before = await outputLines(batch.batch_id);
     await stubOf(batch).exchange({
+      invited: false,
+      holding: [],
       holder: "ghost",
       reports: [report(0, 1, { kind: "failed" })],
       want: 0,
@@ -84,6 +86,8 @@ describe("the sweep", () => {
     );
     expect((await look(batch.batch_id)).status).toBe("cancelling");
     await stubOf(batch).exchange({
+      invited: false,
+      holding: [],
       holder: "consumer",
       reports: [report(0, 1, { kind: "succeeded" })],
       want: 3,

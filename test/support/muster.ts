@@ -36,6 +36,7 @@ export async function startTestMuster(
       MUSTER_API_KEYS: "default:sk-muster-test",
       UPSTREAM_BASE_URL: simulator.url,
       CONSUMER_LANES: vars.UPSTREAM_MAX_CONCURRENCY ?? "50",
+      CONSUMER_SUBREQUESTS: "1000000000",
       ...vars,
     },
   };

@@ -39,9 +39,11 @@ export class Closing {
     this.#end("pending", "seq BETWEEN ? AND ?", [first, last], close, lineStem, nowMs);
   }
 
-  /** running → a final state, for all tasks of a holder that is gone. */
-  lost(holder: string, close: Close, lineStem: string, nowMs: number): void {
-    this.#end("running", "holder = ?", [holder], close, lineStem, nowMs);
+  /** running → a final state, for the tasks of a lost holder that were lost `losses` times before. */
+  lost(holder: string, close: Close, losses: number, lineStem: string, nowMs: number): void {
+    const where = `holder = ? AND ? <= (SELECT count(*) FROM attempt
+      WHERE attempt.seq = task.seq AND attempt.verdict = 'lost')`;
+    this.#end("running", where, [holder, losses], close, lineStem, nowMs);
   }
 
   #end(

@@ -26,10 +26,14 @@ export class Holders {
     return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM holder").one().n;
   }
 
-  /** Those last heard before `beforeMs`. */
-  silent(beforeMs: number): string[] {
+  /** Those last heard before a time; or after another, which is a mistake of a clock. */
+  silent(beforeMs: number, afterMs: number): string[] {
     return this.#sql
-      .exec<{ id: string }>("SELECT id FROM holder WHERE seen_at < ?", beforeMs)
+      .exec<{ id: string }>(
+        "SELECT id FROM holder WHERE seen_at < ? OR seen_at > ?",
+        beforeMs,
+        afterMs,
+      )
       .toArray()
       .map(({ id }) => id);
   }

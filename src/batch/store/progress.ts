@@ -32,10 +32,3 @@ const ADD = `UPDATE progress SET ${COLUMNS.map((name) => `${name} = ${name} + ?`
 export function addProgress(sql: Sql, change: ProgressChange): void {
   sql.exec(ADD, ...COLUMNS.map((name) => change[name] ?? 0));
 }
-
-/** The sum of two changes. */
-export function sumProgress(a: ProgressChange, b: ProgressChange): ProgressChange {
-  const sum: ProgressChange = {};
-  for (const name of COLUMNS) sum[name] = (a[name] ?? 0) + (b[name] ?? 0);
-  return sum;
-}

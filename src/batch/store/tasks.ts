@@ -1,4 +1,5 @@
 import type { Sql } from "../../core/sql.ts";
+import type { Claim } from "../exchange.ts";
 import { addProgress } from "./progress.ts";
 
 /** A claimed task: what a consumer needs to call the upstream. */
@@ -21,38 +22,56 @@ export class Tasks {
     this.#sql = sql;
   }
 
-  /** The next `limit` tasks that may be handed out now: due retries first, then in input order. */
-  next(limit: number, nowMs: number): Open[] {
-    const again = this.#sql
-      .exec<Open>(
-        `SELECT seq, cost FROM task WHERE state = 'pending' AND attempt > 0 AND not_before <= ?
+  /**
+   * The next tasks that may be handed out now: due retries first, then in input order. At most
+   * `limit` of them and `maxBytes` of bodies, but at least one.
+   */
+  next(limit: number, maxBytes: number, nowMs: number): Open[] {
+    const open: Open[] = [];
+    let bytes = 0;
+    const add = (rows: Iterable<Open & { bytes: number }>): void => {
+      for (const row of rows) {
+        bytes += row.bytes;
+        if (open.length === limit || (bytes > maxBytes && open.length > 0)) return;
+        open.push({ seq: row.seq, cost: row.cost });
+      }
+    };
+    if (limit <= 0) return open;
+    add(
+      this.#sql.exec<Open & { bytes: number }>(
+        `SELECT seq, cost, octet_length(body) AS bytes FROM task JOIN input USING (seq)
+         WHERE state = 'pending' AND attempt > 0 AND not_before <= ?
          ORDER BY not_before, seq LIMIT ?`,
         nowMs,
         limit,
-      )
-      .toArray();
-    if (again.length === limit) return again;
-    const fresh = this.#sql
-      .exec<Open>(
-        `SELECT seq, cost FROM task WHERE seq >= ? AND state = 'pending' AND attempt = 0
-         ORDER BY seq LIMIT ?`,
+      ),
+    );
+    if (open.length === limit || bytes > maxBytes) return open;
+    add(
+      this.#sql.exec<Open & { bytes: number }>(
+        `SELECT seq, cost, octet_length(body) AS bytes FROM task JOIN input USING (seq)
+         WHERE seq >= ? AND state = 'pending' AND attempt = 0 ORDER BY seq LIMIT ?`,
         this.#fresh(),
-        limit - again.length,
-      )
-      .toArray();
-    return [...again, ...fresh];
+        limit - open.length,
+      ),
+    );
+    return open;
   }
 
-  /** How many tasks may be handed out now. */
-  ready(pending: number, nowMs: number): number {
-    const { parked } = this.#sql
-      .exec<{ parked: number }>(
-        `SELECT count(*) AS parked FROM task
-         WHERE state = 'pending' AND attempt > 0 AND not_before > ?`,
+  /** How many tasks may be handed out now, counted up to `cap`. */
+  ready(total: number, cap: number, nowMs: number): number {
+    // Fresh tasks are the end of the input, as long as the batch hands out tasks at all.
+    const fresh = Math.max(0, total - this.#fresh());
+    if (fresh >= cap) return cap;
+    const { due } = this.#sql
+      .exec<{ due: number }>(
+        `SELECT count(*) AS due FROM
+           (SELECT 1 FROM task WHERE state = 'pending' AND attempt > 0 AND not_before <= ? LIMIT ?)`,
         nowMs,
+        cap - fresh,
       )
       .one();
-    return pending - parked;
+    return fresh + due;
   }
 
   /** When the next parked task is due, or undefined when none is parked. */
@@ -67,16 +86,13 @@ export class Tasks {
     return due ?? undefined;
   }
 
-  /** pending → running. Claims tasks for a holder, at most `maxBytes` of bodies but at least one. */
+  /** pending → running. Claims the next tasks for a holder; see {@link next}. */
   claim(limit: number, holder: string, maxBytes: number, nowMs: number): Claimed[] {
     const claimed: Claimed[] = [];
-    let bytes = 0;
-    for (const { seq } of this.next(limit, nowMs)) {
+    for (const { seq } of this.next(limit, maxBytes, nowMs)) {
       const { body } = this.#sql
         .exec<{ body: string }>("SELECT body FROM input WHERE seq = ?", seq)
         .one();
-      bytes += body.length;
-      if (bytes > maxBytes && claimed.length > 0) break;
       const [moved] = this.#sql
         .exec<{ attempt: number }>(
           `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?
@@ -98,16 +114,17 @@ export class Tasks {
 
   /**
    * running → pending, for the claims of a holder that is gone, or that never heard of them: all
-   * but those in `keep`. The attempt is over, so a late report of it changes nothing.
+   * but those in `keep`.
    *
    * @returns how many went back.
    */
-  requeue(holder: string, keep: readonly number[], nowMs: number): number {
-    const kept = JSON.stringify(keep);
+  requeue(holder: string, keep: readonly Claim[], nowMs: number): number {
+    const kept = JSON.stringify(keep.map(({ seq, attempt }) => `${seq}:${attempt}`));
+    const theirs = `holder = ? AND state = 'running'
+      AND seq || ':' || attempt NOT IN (SELECT value FROM json_each(?))`;
     this.#sql.exec(
       `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error)
-       SELECT seq, attempt, claimed_at, ?, 'lost', ? FROM task
-       WHERE holder = ? AND state = 'running' AND seq NOT IN (SELECT value FROM json_each(?))`,
+       SELECT seq, attempt, claimed_at, ?, 'lost', ? FROM task WHERE ${theirs}`,
       nowMs,
       "The consumer that had this task was not heard again; whether it called is not known.",
       holder,
@@ -115,8 +132,7 @@ export class Tasks {
     );
     const moved = this.#sql
       .exec(
-        `UPDATE task SET state = 'pending', holder = NULL, not_before = ?
-         WHERE holder = ? AND state = 'running' AND seq NOT IN (SELECT value FROM json_each(?))
+        `UPDATE task SET state = 'pending', holder = NULL, not_before = ? WHERE ${theirs}
          RETURNING seq`,
         nowMs,
         holder,
@@ -125,6 +141,11 @@ export class Tasks {
       .toArray().length;
     if (moved > 0) addProgress(this.#sql, { running: -moved, pending: moved });
     return moved;
+  }
+
+  /** Forgets what was derived: after a transaction that was undone. */
+  reset(): void {
+    this.#firstFresh = undefined;
   }
 
   /** failed | cancelled | expired → pending, with all their attempts anew; outcomes go. */

@@ -14,7 +14,9 @@ import {
 const NOW = 1_800_000_000_000;
 const BYTES = 1_000_000;
 const note = (store: Store, ...reports: ReturnType<typeof report>[]) =>
-  store.transaction(() => record(store.sql, reports, "batch_x", RULES, NOW, () => 0.5));
+  store.transaction(() => {
+    for (const one of reports) record(store.sql, one, "batch_x", RULES, NOW, 0.5);
+  });
 
 /** After every step the kept counts are those of the rows, and every final task has one outcome. */
 function expectSound(store: Store): void {
@@ -45,7 +47,7 @@ describe("claiming", () => {
     plant(newBatch(), ["a", "b", "c"], (store) => {
       store.tasks.claim(2, "h", BYTES, NOW);
       note(store, report(0, 1, { kind: "retry", afterMs: 5_000 }), report(1, 1, { kind: "retry" }));
-      expect(store.tasks.ready(store.progress().pending, NOW)).toBe(1);
+      expect(store.tasks.ready(store.progress().total, 99, NOW)).toBe(1);
       expect(store.tasks.nextDueMs(NOW)).toBe(NOW + 50);
       expect(store.tasks.claim(9, "h", BYTES, NOW + 60).map(({ seq }) => seq)).toEqual([1, 2]);
       expect(store.tasks.claim(9, "h", BYTES, NOW + 5_000)).toMatchObject([{ seq: 0, attempt: 2 }]);
@@ -68,8 +70,6 @@ describe("recording", () => {
     plant(newBatch(), ["a"], (store) => {
       store.tasks.claim(1, "lost", BYTES, NOW);
       store.transaction(() => store.tasks.requeue("lost", [], NOW));
-      note(store, report(0, 1, { kind: "succeeded" }));
-      expect(countsKept(store.progress())).toMatchObject({ pending: 1, succeeded: 0 });
       expect(store.tasks.claim(1, "next", BYTES, NOW)).toMatchObject([{ seq: 0, attempt: 2 }]);
       note(store, report(0, 1, { kind: "failed" }));
       expect(countsKept(store.progress())).toMatchObject({ running: 1 });
@@ -89,10 +89,34 @@ describe("recording", () => {
       expectSound(store);
     }));
 
+  it("takes the answer of a call whose task was taken back, if nobody has it yet", () =>
+    plant(newBatch(), ["a"], (store) => {
+      store.tasks.claim(1, "slow", BYTES, NOW);
+      store.transaction(() => store.tasks.requeue("slow", [], NOW));
+      note(store, report(0, 1, { kind: "succeeded" }));
+      expect(countsKept(store.progress())).toMatchObject({ pending: 0, running: 0, succeeded: 1 });
+      expectSound(store);
+    }));
+
+  it("fails a task that alone gets 429s while others are answered, and only such a one", () =>
+    plant(newBatch(), ["poison", "a", "b", "c", "d", "e", "f", "g", "h"], (store) => {
+      const seen: string[] = [];
+      for (let round = 0; round < 8; round += 1) {
+        const [poison, other] = store.tasks.claim(2, "h", BYTES, NOW + round * 3_600_000);
+        if (poison?.seq !== 0 || other === undefined) break;
+        note(store, report(0, poison.attempt, { kind: "throttled" }));
+        note(store, report(other.seq, other.attempt, { kind: "succeeded" }));
+        seen.push(countsByState(store).failed === 1 ? "failed" : "open");
+      }
+      expect(seen).toEqual(["open", "open", "open", "open", "open", "failed"]);
+      expectSound(store);
+    }));
+
   it("never uses up an attempt for a 429", () =>
     plant(newBatch(), ["a"], (store) => {
       for (let attempt = 1; attempt <= 20; attempt += 1) {
-        expect(store.tasks.claim(1, "h", BYTES, NOW)).toMatchObject([{ attempt }]);
+        const later = NOW + attempt * 3_600_000;
+        expect(store.tasks.claim(1, "h", BYTES, later)).toMatchObject([{ attempt }]);
         note(store, report(0, attempt, { kind: "throttled" }));
       }
       expect(countsKept(store.progress())).toMatchObject({ pending: 1 });
@@ -117,7 +141,7 @@ describe("a conversation that lost claims", () => {
   it("keeps those it has and gives the others back", () =>
     plant(newBatch(), ["a", "b", "c"], (store) => {
       store.tasks.claim(3, "h", BYTES, NOW);
-      store.transaction(() => store.tasks.requeue("h", [1], NOW));
+      store.transaction(() => store.tasks.requeue("h", [{ seq: 1, attempt: 1 }], NOW));
       expect(store.tasks.heldBy("h")).toBe(1);
       expect(countsKept(store.progress())).toMatchObject({ pending: 2, running: 1 });
       expectSound(store);
