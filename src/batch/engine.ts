@@ -15,7 +15,7 @@ import { addTasks } from "./store/intake.ts";
 import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
 import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
-import { nextSweepMs, sweep } from "./sweep.ts";
+import { deleteAtMs, nextSweepMs, sweep } from "./sweep.ts";
 import { viewOf } from "./view.ts";
 import type { World } from "./world.ts";
 
@@ -140,6 +140,8 @@ export class Engine {
     const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
     const nowMs = this.#world.nowMs();
+    // The sweep may be deleting it already.
+    if (nowMs >= (deleteAtMs(row, this.#config) ?? nowMs + 1)) return NOT_OPENED;
     const { failed, cancelled, expired } = this.#store.progress();
     if (ENDED.includes(row.status) && failed + cancelled + expired === 0) {
       return refuse(
@@ -326,7 +328,9 @@ export class Engine {
     if (pending === 0) return null;
     if (retryInMs !== null) return retryInMs;
     if (this.#ready(1) > 0) return POLL_MS;
-    return Math.max(1, (this.#store.tasks.nextDueMs(nowMs) ?? nowMs) - nowMs);
+    const dueMs = this.#store.tasks.nextDueMs(nowMs);
+    // None is parked, yet none is ready: the batch has as many calls in flight as it allows.
+    return dueMs === undefined ? POLL_MS : Math.max(1, dueMs - nowMs);
   }
 
   /** Tasks that may be handed out now, by time and by the batch's own limit, counted up to `cap`. */

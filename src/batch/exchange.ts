@@ -38,7 +38,7 @@ export interface ExchangeRequest {
   invited: boolean;
   reports: Report[];
   /**
-   * The calls the conversation has in flight. What else was claimed in its name it never heard of,
+   * The calls the conversation has in flight, or will report next. What else was claimed in its name it never heard of,
    * because an answer was lost, and goes back.
    */
   holding: Claim[];

@@ -99,18 +99,20 @@ export class Permits {
   }
 
   #ask(): Promise<void> {
-    this.#asking ??= this.#askAll().finally(() => {
-      this.#asking = undefined;
-    });
+    this.#asking ??= this.#askAll();
     return this.#asking;
   }
 
   async #askAll(): Promise<void> {
+    // Not before `#asking` is set.
+    await Promise.resolve();
     let reached = true;
     // News alone is not worth asking on while the Limiter is out of reach: the next turn takes it.
     while (this.#waiting.length > 0 || (reached && this.#news !== undefined)) {
       reached = await this.#askOnce();
     }
+    // In the same turn as the last look at who waits: nobody can join an asking that is over.
+    this.#asking = undefined;
   }
 
   /** @returns whether the Limiter answered. Never throws. */

@@ -91,22 +91,23 @@ async function step(
     if (pending + running === 0) return store.rows.stop("completed");
   }
   if (row.ending !== null && ["in_progress", "cancelling", "finalizing"].includes(row.status)) {
-    return wind(store, world, row, row.ending, nowMs);
+    if (await wind(store, world, row, row.ending, nowMs)) return true;
   }
   for (const delivery of store.deliveries.due(nowMs)) {
     const sent = await world.deliver(delivery, row.webhook_secret);
     store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
   }
-  const endedMs = endedAtMs(row);
-  if (endedMs !== undefined && nowMs >= endedMs + config.retentionMs) {
+  if (nowMs >= (deleteAtMs(row, config) ?? nowMs + 1)) {
     await world.forget({ project: row.project, batch_id: row.batch_id });
     return "gone";
   }
   return false;
 }
 
-function endedAtMs(row: BatchRow): number | undefined {
-  return row.completed_at ?? row.expired_at ?? row.cancelled_at ?? row.failed_at ?? undefined;
+/** When an ended batch is deleted; undefined for one that has not ended. */
+export function deleteAtMs(row: BatchRow, config: Config): number | undefined {
+  const endedMs = row.completed_at ?? row.expired_at ?? row.cancelled_at ?? row.failed_at;
+  return endedMs === null ? undefined : endedMs + config.retentionMs;
 }
 
 /** Brings a batch that hands out no more tasks to its end. @returns whether there may be more. */
@@ -221,11 +222,7 @@ export function nextSweepMs(
   const row = store.rows.get();
   if (row === undefined) return undefined;
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
-  const endedMs = endedAtMs(row);
-  const times = [
-    store.deliveries.nextMs(),
-    endedMs === undefined ? undefined : endedMs + config.retentionMs,
-  ];
+  const times = [store.deliveries.nextMs(), deleteAtMs(row, config)];
   if (row.status === "in_progress" || row.status === "cancelling") {
     const { pending, running } = store.progress();
     const idle = row.ending === null ? pending + running === 0 : pending > 0 || running === 0;

@@ -32,8 +32,6 @@ export interface Ground {
 
 /** With free lanes and calls in flight, how often to ask whether there is more. */
 const POLL_MS = 500;
-/** With nothing in flight and nothing granted, the wait doubles up to this. */
-const IDLE_MAX_MS = 1_000;
 /** Waits after an exchange that failed, doubled each time. */
 const BROKEN_BASE_MS = 100;
 const BROKEN_MAX_MS = 5_000;
@@ -55,7 +53,6 @@ export class Conversation implements Seeker {
   #reports: Report[] = [];
   /** Lanes it has and has not used. */
   #hand = 0;
-  #idleMs = 0;
   #wake: (() => void) | undefined;
 
   constructor(ground: Ground) {
@@ -91,7 +88,10 @@ export class Conversation implements Seeker {
       if (reply === undefined) {
         // The Batch fences by attempt, so saying it again does no harm.
         this.#reports = [...reports, ...this.#reports];
-        this.#ground.lanes.give(want);
+        // While it rests it has no use for lanes, nor for its place in line.
+        this.#ground.lanes.leave(this);
+        this.#hand += want;
+        this.#giveHand();
         broken += 1;
         await sleep(Math.min(BROKEN_MAX_MS, BROKEN_BASE_MS * 2 ** broken));
         continue;
@@ -113,7 +113,9 @@ export class Conversation implements Seeker {
     leaving: boolean,
   ): Promise<ExchangeReply | undefined> {
     const { holder, invited } = this.#ground;
-    const holding = [...this.#inFlight.values()];
+    // Reports that wait for the next exchange are still its own.
+    const later = this.#reports.map(({ seq, attempt }) => ({ seq, attempt }));
+    const holding = [...this.#inFlight.values(), ...later];
     this.#ground.spend();
     let timer: ReturnType<typeof setTimeout> | undefined;
     try {
@@ -132,13 +134,10 @@ export class Conversation implements Seeker {
 
   /** How long to want no lanes after a reply. */
   #restMs(reply: ExchangeReply, want: number): number {
-    if (reply.tasks.length > 0) this.#idleMs = 0;
     if (reply.waitMs === null) return POLL_MS;
     // Nothing was refused, only lanes were lacking: get in line for them.
     if (want <= reply.tasks.length) return 0;
-    if (this.#inFlight.size > 0) return Math.min(reply.waitMs, POLL_MS);
-    this.#idleMs = Math.min(IDLE_MAX_MS, Math.max(reply.waitMs, this.#idleMs * 2));
-    return this.#idleMs;
+    return this.#inFlight.size > 0 ? Math.min(reply.waitMs, POLL_MS) : reply.waitMs;
   }
 
   #start(task: Assignment, endpoint: Endpoint): void {

@@ -123,12 +123,14 @@ export function admit(
   const tokens = tokenLimits(limits);
   const next = afterNews(quota, limits, ask, nowMs, random);
   const before = holds.get(ask.batch);
-  const waitingSinceMs = before && before.unmet > 0 ? before.waitingSinceMs : nowMs;
+  // Not later than now: a clock that was ahead would put it behind everybody who comes.
+  const waitingSinceMs =
+    before && before.unmet > 0 ? Math.min(before.waitingSinceMs, nowMs) : nowMs;
   const rivals = rivalsOf(holds, ask.batch, nowMs);
 
   const room = roomFor(rivals, limits.maxConcurrency, ask, waitingSinceMs);
   const startInMs: number[] = [];
-  let waitMs = FULL_RETRY_MS;
+  let waitMs = FULL_RETRY_MS * (1 + turnsAhead(rivals, limits.maxConcurrency, waitingSinceMs));
   for (const cost of ask.costs.slice(0, room)) {
     let at = Math.max(nowMs, next.cooldownUntilMs);
     if (requests) at = earliestMs(next.requests, requests, 1, at);
@@ -148,7 +150,7 @@ export function admit(
   const unmet = ask.costs.length - granted;
   if (ask.costs.length === 0 && ask.ready && before && before.unmet > 0) {
     // It only told its news: its place among those who wait stays.
-    const hold: Hold = { ...before, held: ask.held, seenAtMs: nowMs };
+    const hold: Hold = { ...before, held: ask.held, waitingSinceMs, seenAtMs: nowMs };
     return { quota: next, hold, grant: { startInMs, retryInMs: null } };
   }
   return {
@@ -257,6 +259,19 @@ function roomFor(
   }
   return room;
 }
+
+/** Rounds of all calls that those who have waited longer need before it is the asker's turn. */
+function turnsAhead(
+  rivals: readonly Hold[],
+  maxConcurrency: number,
+  waitingSinceMs: number,
+): number {
+  const ahead = rivals.filter((rival) => rival.unmet > 0 && rival.waitingSinceMs < waitingSinceMs);
+  return Math.min(TURNS_MAX, Math.floor(ahead.length / maxConcurrency));
+}
+
+/** Nobody is sent away for longer than this many rounds. */
+const TURNS_MAX = 9;
 
 /**
  * The tokens bucket as if every rival that has waited longer had its next call already: a call of

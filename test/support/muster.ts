@@ -32,6 +32,8 @@ export async function startTestMuster(
   const stateDir = await mkdtemp(join(tmpdir(), "muster-test-"));
   const options = {
     stateDir,
+    // The Worker's own log, for looking into a failure.
+    onLine: process.env.MUSTER_VERBOSE === "1" ? (line: string) => console.log(line) : () => {},
     vars: {
       MUSTER_API_KEYS: "default:sk-muster-test",
       UPSTREAM_BASE_URL: simulator.url,

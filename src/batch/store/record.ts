@@ -29,7 +29,7 @@ type Held = {
 /**
  * running → succeeded | failed | pending, as the report says. A report for an attempt that is not
  * the current one changes nothing. One whose task was taken back, but not handed out again, counts:
- * the answer is there, and paid for. Run it inside a transaction.
+ * the answer is there, and paid for. Saying it twice is saying it once. Run it inside a transaction.
  */
 export function record(
   sql: Sql,
@@ -44,7 +44,9 @@ export function record(
   const [task] = sql
     .exec<Held>(
       `SELECT state, custom_id, failures, throttles, throttles_alone, throttled_at_success, cost,
-         claimed_at FROM task WHERE seq = ? AND attempt = ? AND state IN ('running', 'pending')`,
+         claimed_at FROM task WHERE seq = ?1 AND attempt = ?2 AND (state = 'running' OR
+         state = 'pending' AND EXISTS (SELECT 1 FROM attempt
+           WHERE seq = ?1 AND attempt = ?2 AND verdict = 'lost'))`,
       report.seq,
       report.attempt,
     )
@@ -126,8 +128,9 @@ function addOutcome(sql: Sql, report: Report, outcome: Outcome, nowMs: number): 
 
 function addAttempt(sql: Sql, report: Report, startedAtMs: number, nowMs: number): void {
   const { result } = report;
+  // In place of "lost", if it was taken for that: the attempt is over now, and counts no second time.
   sql.exec(
-    `INSERT OR IGNORE INTO attempt
+    `INSERT OR REPLACE INTO attempt
        (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     report.seq,

@@ -10,6 +10,9 @@ export interface Claimed {
   body: string;
 }
 
+/** Not a join: the planner would read all of `input` first. */
+const BYTES = "(SELECT octet_length(body) FROM input WHERE input.seq = task.seq) AS bytes";
+
 type Open = { seq: number; cost: number };
 
 /** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
@@ -39,7 +42,7 @@ export class Tasks {
     if (limit <= 0) return open;
     add(
       this.#sql.exec<Open & { bytes: number }>(
-        `SELECT seq, cost, octet_length(body) AS bytes FROM task JOIN input USING (seq)
+        `SELECT seq, cost, ${BYTES} FROM task
          WHERE state = 'pending' AND attempt > 0 AND not_before <= ?
          ORDER BY not_before, seq LIMIT ?`,
         nowMs,
@@ -49,7 +52,7 @@ export class Tasks {
     if (open.length === limit || bytes > maxBytes) return open;
     add(
       this.#sql.exec<Open & { bytes: number }>(
-        `SELECT seq, cost, octet_length(body) AS bytes FROM task JOIN input USING (seq)
+        `SELECT seq, cost, ${BYTES} FROM task
          WHERE seq >= ? AND state = 'pending' AND attempt = 0 ORDER BY seq LIMIT ?`,
         this.#fresh(),
         limit - open.length,
@@ -150,6 +153,15 @@ export class Tasks {
 
   /** failed | cancelled | expired → pending, with all their attempts anew; outcomes go. */
   rerun(nowMs: number): number {
+    // An attempt that ended its task is known by the outcome alone, which goes.
+    this.#sql.exec(
+      `INSERT OR IGNORE INTO attempt
+         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error)
+       SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed',
+         line ->> '$.response.status_code', coalesce(line ->> '$.error.message',
+           'The upstream answered ' || (line ->> '$.response.status_code') || '.')
+       FROM task JOIN outcome USING (seq) WHERE state = 'failed' AND claimed_at IS NOT NULL`,
+    );
     this.#sql.exec("DELETE FROM outcome WHERE ok = 0");
     const moved = this.#sql
       .exec(
