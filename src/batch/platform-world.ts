@@ -12,7 +12,7 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     setAlarm: (atMs) => void ctx.storage.setAlarm(atMs),
     deleteAlarm: () => void ctx.storage.deleteAlarm(),
     background: (work) => ctx.waitUntil(work),
-    acquire: (upstream, request) => limiterStub(env, upstream).acquire(request),
+    acquire: (upstream, request) => within(LIMITER_MS, limiterStub(env, upstream).acquire(request)),
     announce: (upstream, ref, wanted) => limiterStub(env, upstream).announce(ref, wanted),
     sendPointers: async (messages) => {
       await env.TASKS.sendBatch(messages);
@@ -33,4 +33,19 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     },
     log: (event) => console.warn(JSON.stringify(event)),
   };
+}
+
+/** A Limiter that has not answered by then is taken for out of reach, and asked again. */
+const LIMITER_MS = 15_000;
+
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not answered within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

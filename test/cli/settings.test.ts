@@ -80,6 +80,7 @@ test("only the Worker's own variables reach the Worker", () => {
   const { vars } = readSettings({ PATH: "/bin", AWS_SECRET: "x", UPSTREAM_API_KEY: "sk-up" });
   expect(Object.keys(vars).sort()).toEqual([
     "CONSUMER_LANES",
+    "CONSUMER_SUBREQUESTS",
     "MUSTER_API_KEYS",
     "UPSTREAM_API_KEY",
   ]);

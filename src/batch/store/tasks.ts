@@ -162,6 +162,16 @@ export class Tasks {
            'The upstream answered ' || (line ->> '$.response.status_code') || '.')
        FROM task JOIN outcome USING (seq) WHERE state = 'failed' AND claimed_at IS NOT NULL`,
     );
+    // The attempt that ended a task had no row of its own; its outcome goes now.
+    this.#sql.exec(
+      `INSERT OR IGNORE INTO attempt
+         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error)
+       SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed',
+         json_extract(line, '$.response.status_code'),
+         coalesce(json_extract(line, '$.error.message'),
+           'The upstream answered ' || json_extract(line, '$.response.status_code') || '.')
+       FROM outcome JOIN task USING (seq) WHERE ok = 0 AND claimed_at IS NOT NULL`,
+    );
     this.#sql.exec("DELETE FROM outcome WHERE ok = 0");
     const moved = this.#sql
       .exec(

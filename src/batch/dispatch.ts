@@ -1,0 +1,236 @@
+import type { Config } from "../config.ts";
+import { pointersNeeded } from "../core/lanes.ts";
+import type { BatchRef } from "../wire/messages.ts";
+import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
+import { Permits } from "./permits.ts";
+import { Pointers } from "./pointers.ts";
+import type { BatchRow } from "./schema.ts";
+import { type Recorded, record } from "./store/record.ts";
+import type { Store } from "./store/store.ts";
+import type { World } from "./world.ts";
+
+/** Bodies handed to one conversation at once: an RPC carries at most 32 MiB. */
+const CLAIM_BYTES = 8 * 1024 * 1024;
+/** A conversation with nothing to do is kept for at most this long; after that a pointer wakes one. */
+const IDLE_MS = 2_000;
+/** How often a conversation with free lanes asks whether there is something for them. */
+const POLL_MS = 500;
+
+/** After this many 401s without a success between them the key is taken for bad. */
+const UNAUTHORIZED_LIMIT = 5;
+
+/**
+ * How a batch's tasks get to its consumers and back: exchanges, permits, pointers. Its memory may
+ * vanish at every await; what it must not forget is in the Store.
+ */
+export class Dispatch {
+  /** Its permits; the sweep tells the Limiter through them. */
+  readonly permits: Permits;
+  readonly #store: Store;
+  readonly #world: World;
+  readonly #config: Config;
+  readonly #pointers: Pointers;
+  #blockedUntilMs = 0;
+
+  constructor(store: Store, world: World, config: Config) {
+    this.#store = store;
+    this.#world = world;
+    this.#config = config;
+    this.#pointers = new Pointers(world);
+    this.permits = new Permits({
+      held: () => store.progress().running,
+      costs: (want) => this.#costs(want),
+      ready: () => this.#ready(1) > 0,
+      claim: (holder, startInMs) => this.#claim(holder, startInMs),
+      acquire: (said) => {
+        const row = this.#row();
+        return world.acquire(row.upstream, { ref: refOf(row), ...said });
+      },
+    });
+  }
+
+  /** When a pointer that is out is to be taken for lost. */
+  lostAtMs(): number | undefined {
+    return this.#pointers.lostAtMs();
+  }
+
+  /** The Limiter has nothing for this batch before this time. */
+  blockedUntilMs(): number {
+    return this.#blockedUntilMs;
+  }
+
+  /** Takes a conversation's reports and gives it what is next. */
+  async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
+    const store = this.#store;
+    if (store.rows.get() === undefined) return NOTHING;
+    // What this holder asked before and was never told of is void.
+    this.permits.drop(request.holder);
+    const nowMs = this.#world.nowMs();
+    this.#take(request, nowMs);
+
+    const want = request.leaving ? 0 : request.want;
+    const turn =
+      want > 0 && isActive(this.#row())
+        ? await this.permits.turn(request.holder, want)
+        : { tasks: [], retryInMs: null, invite: null };
+    if (turn.tasks.length === 0 && this.permits.owes()) {
+      this.#world.background(this.permits.tell());
+    }
+
+    const row = this.#row();
+    const waitMs = isActive(row) ? this.#waitMs(turn.retryInMs) : null;
+    const end =
+      turn.tasks.length === 0 &&
+      (request.leaving || waitMs === null || waitMs > IDLE_MS) &&
+      store.tasks.heldBy(request.holder) === 0;
+    if (end) {
+      store.holders.remove(request.holder);
+      this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#world.nowMs() + turn.retryInMs;
+      this.wake(this.#world.nowMs());
+    }
+    return { endpoint: row.endpoint, tasks: turn.tasks, waitMs, end, invite: turn.invite };
+  }
+
+  /** Records what a conversation reports, and takes back what it never heard of. */
+  #take(request: ExchangeRequest, nowMs: number): void {
+    const store = this.#store;
+    const isNew = store.transaction(() => {
+      const first = store.holders.seen(request.holder, nowMs);
+      for (const report of request.reports) this.#record(report, nowMs);
+      if (store.tasks.heldBy(request.holder) !== request.holding.length) {
+        store.tasks.requeue(request.holder, request.holding, nowMs);
+      }
+      return first;
+    });
+    if (isNew && !request.invited) this.#pointers.arrived();
+  }
+
+  /** Records one report. One that storage refuses ends its task, and harms no other. */
+  #record(report: Report, nowMs: number): void {
+    const { sql, rows } = this.#store;
+    const { batch_id } = this.#row();
+    const { retry } = this.#config;
+    const random = this.#world.random();
+    const write = (said: Report) =>
+      this.#store.transaction(() => record(sql, said, batch_id, retry, nowMs, random));
+    let recorded: Recorded;
+    try {
+      recorded = write(report);
+    } catch (error) {
+      const { seq, attempt, tookMs } = report;
+      this.#world.log({ event: "report_refused", batch: batch_id, seq, error: String(error) });
+      const message = "The upstream's answer could not be stored.";
+      recorded = write({
+        seq,
+        attempt,
+        tookMs,
+        verdict: { kind: "failed" },
+        result: { kind: "unanswered", code: "invalid_response", message },
+      });
+    }
+    if (recorded.unauthorized >= UNAUTHORIZED_LIMIT) rows.stop("refused");
+    const { verdict, extraTokens } = recorded;
+    if (verdict === undefined) return;
+    this.permits.note({
+      extraTokens,
+      throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
+      answered: verdict.kind === "succeeded",
+    });
+  }
+
+  /** How long until there may be something for a conversation; null when nothing will come. */
+  #waitMs(retryInMs: number | null): number | null {
+    const nowMs = this.#world.nowMs();
+    const { pending } = this.#store.progress();
+    if (pending === 0) return null;
+    if (retryInMs !== null) return retryInMs;
+    if (this.#ready(1) > 0) return POLL_MS;
+    const dueMs = this.#store.tasks.nextDueMs(nowMs);
+    // None is parked, yet none is ready: the batch has as many calls in flight as it allows.
+    return dueMs === undefined ? POLL_MS : Math.max(1, dueMs - nowMs);
+  }
+
+  /** Tasks that may be handed out now, by time and by the batch's own limit, counted up to `cap`. */
+  #ready(cap: number): number {
+    const row = this.#row();
+    if (!isActive(row)) return 0;
+    const { total, running } = this.#store.progress();
+    const room = (row.max_concurrency ?? Number.POSITIVE_INFINITY) - running;
+    const limit = Math.max(0, Math.min(cap, room));
+    return limit === 0 ? 0 : this.#store.tasks.ready(total, limit, this.#world.nowMs());
+  }
+
+  #costs(want: number): number[] {
+    const limit = this.#ready(want);
+    const nowMs = this.#world.nowMs();
+    return this.#store.tasks.next(limit, CLAIM_BYTES, nowMs).map(({ cost }) => cost);
+  }
+
+  #claim(holder: string, startInMs: readonly number[]): Assignment[] {
+    const store = this.#store;
+    if (!isActive(this.#row())) return [];
+    const nowMs = this.#world.nowMs();
+    try {
+      const claimed = store.transaction(() => {
+        // A sweep may have taken the holder for gone while it waited for its permits.
+        store.holders.seen(holder, nowMs);
+        return store.tasks.claim(startInMs.length, holder, CLAIM_BYTES, nowMs);
+      });
+      return claimed.map((task, index) => ({ ...task, startInMs: startInMs[index] ?? 0 }));
+    } catch (error) {
+      store.tasks.reset();
+      throw error;
+    }
+  }
+
+  /** Sends pointers for ready work that too few conversations look after. */
+  wake(nowMs: number): void {
+    const row = this.#row();
+    const limits = this.#config.upstream?.limits;
+    const outstanding = this.#pointers.outstanding(nowMs);
+    if (!isActive(row) || limits === undefined || nowMs < this.#blockedUntilMs) return;
+    const target = Math.min(limits.maxConcurrency, row.max_concurrency ?? limits.maxConcurrency);
+    const { running } = this.#store.progress();
+    const ready = this.#ready(target);
+    const count = pointersNeeded({
+      ready,
+      running,
+      target,
+      lanes: this.#config.lanes,
+      conversations: this.#store.holders.count(),
+      outstanding,
+    });
+    if (count === 0) return;
+    this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
+    this.#world.background(
+      this.#world
+        .announce(row.upstream, refOf(row), ready)
+        // Nobody is invited then; the pointers are on their way all the same.
+        .catch(() => undefined),
+    );
+  }
+
+  #row(): BatchRow {
+    const row = this.#store.rows.get();
+    if (row === undefined) throw new Error("the batch was never opened");
+    return row;
+  }
+}
+
+/** Whether a batch hands out tasks. */
+function isActive(row: BatchRow): boolean {
+  return row.status === "in_progress" && row.ending === null && row.paused_at === null;
+}
+
+/** What a conversation with a batch that is not there hears. */
+export const NOTHING: ExchangeReply = {
+  endpoint: "/v1/chat/completions",
+  tasks: [],
+  waitMs: null,
+  end: true,
+  invite: null,
+};
+
+function refOf(row: BatchRow): BatchRef {
+  return { project: row.project, batch_id: row.batch_id };
+}
