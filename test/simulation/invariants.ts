@@ -1,0 +1,408 @@
+import type { Assignment, Report } from "../../src/batch/exchange.ts";
+import type { BatchRow, DeliveryRow, ProgressRow } from "../../src/batch/schema.ts";
+import { hashOutcomes } from "../../src/batch/store/outcomes.ts";
+import { HOLD_TTL_MS } from "../../src/core/admission.ts";
+import type { TaskState } from "../../src/core/task.ts";
+import type { BatchStatus } from "../../src/wire/batch.ts";
+import type { SimulatedBatch } from "./batch.ts";
+import { type Simulation, Violation } from "./simulation.ts";
+import { answerBody } from "./upstream.ts";
+
+/**
+ * Triggers that write down every change of a state, in order, also those that one turn makes one
+ * after the other: looking only between turns would miss them.
+ */
+export const WATCH = `
+  CREATE TEMP TABLE seen (n INTEGER PRIMARY KEY, kind TEXT, seq INTEGER, attempt INTEGER,
+    holder TEXT, was TEXT, becomes TEXT, active INTEGER);
+  CREATE TEMP TRIGGER watch_batch AFTER UPDATE OF status ON main.batch
+    WHEN old.status <> new.status
+    BEGIN INSERT INTO seen (kind, was, becomes) VALUES ('batch', old.status, new.status); END;
+  CREATE TEMP TRIGGER watch_task AFTER UPDATE ON main.task
+    WHEN old.state <> new.state OR old.attempt <> new.attempt OR old.holder IS NOT new.holder
+    BEGIN INSERT INTO seen (kind, seq, attempt, holder, was, becomes, active)
+      SELECT 'task', new.seq, new.attempt - old.attempt, new.holder, old.state, new.state,
+        batch.status = 'in_progress' AND batch.ending IS NULL AND batch.paused_at IS NULL
+      FROM batch; END;
+  CREATE TEMP TRIGGER watch_outcome AFTER UPDATE ON main.outcome
+    BEGIN INSERT INTO seen (kind, seq) VALUES ('outcome changed', new.seq); END;
+  CREATE TEMP TRIGGER watch_outcome_gone AFTER DELETE ON main.outcome
+    BEGIN INSERT INTO seen (kind, seq, becomes) VALUES ('outcome gone', old.seq, old.ok); END;`;
+
+type Seen = {
+  kind: string;
+  seq: number;
+  attempt: number;
+  holder: string | null;
+  was: string;
+  becomes: string;
+  active: number;
+};
+
+const BATCH_EDGES: Record<BatchStatus, readonly BatchStatus[]> = {
+  validating: ["in_progress", "failed", "cancelling"],
+  failed: [],
+  in_progress: ["finalizing", "cancelling"],
+  finalizing: ["completed", "expired"],
+  completed: [],
+  expired: [],
+  cancelling: ["cancelled"],
+  cancelled: [],
+};
+const TASK_EDGES: Record<TaskState, readonly TaskState[]> = {
+  // A report that comes after its claim was taken back, and before the next, still counts.
+  pending: ["running", "cancelled", "expired", "failed", "succeeded"],
+  running: ["pending", "succeeded", "failed"],
+  succeeded: [],
+  failed: [],
+  cancelled: [],
+  expired: [],
+};
+/** What `retry` alone may do. */
+const REOPENED: readonly string[] = ["completed", "expired", "cancelled"];
+const RERUN: readonly string[] = ["failed", "cancelled", "expired"];
+const OPEN: readonly string[] = ["pending", "running"];
+export const TERMINAL: readonly string[] = ["completed", "expired", "cancelled", "failed"];
+
+type TaskRow = {
+  seq: number;
+  custom_id: string;
+  state: TaskState;
+  attempt: number;
+  failures: number;
+  not_before: number;
+  holder: string | null;
+};
+type OutcomeRow = { seq: number; ok: number; line: string; bytes: number };
+
+/** However an alarm was armed, it comes no later than this after the time something is due. */
+const ALARM_SLACK_MS = 61_000;
+
+/** What is known of one batch from its past, and what must therefore hold of it now. */
+export class Ledger {
+  /** Set while `retry` reopens the batch. */
+  reopening = false;
+  /** Since when each claim is known to no conversation, by seq. */
+  readonly orphanSinceMs = new Map<string, number>();
+  readonly #batch: SimulatedBatch;
+  /** Who was told of each attempt. */
+  readonly #assigned = new Map<string, string>();
+  /** Who claimed each attempt. */
+  readonly #claimed = new Map<string, string>();
+  /** How many calls of each task failed, and the tokens that all calls used. */
+  readonly #failures = new Map<number, number>();
+  #tokens = 0;
+  /** The tasks that run. */
+  #claims: readonly TaskRow[] = [];
+  readonly #lines = new Map<number, string>();
+
+  constructor(batch: SimulatedBatch) {
+    this.#batch = batch;
+  }
+
+  /** Notes what the Batch handed to a conversation. */
+  assigned(holder: string, tasks: readonly Assignment[]): void {
+    for (const { seq, attempt } of tasks) {
+      const key = `${seq}/${attempt}`;
+      const before = this.#assigned.get(key);
+      if (before !== undefined) {
+        this.#fail(`attempt ${key} was given to ${before} and again to ${holder}`);
+      }
+      this.#assigned.set(key, holder);
+      const claimant = this.#claimed.get(key);
+      // Claims are read after the step, so one of this very step is not there yet.
+      if (claimant !== undefined && claimant !== holder) {
+        this.#fail(`attempt ${key} is ${claimant}'s and was given to ${holder}`);
+      }
+    }
+  }
+
+  row(): BatchRow {
+    const [row] = this.#batch.file.rows<BatchRow>("SELECT * FROM batch");
+    if (row === undefined) throw new Violation(`${this.#batch.name} has no row`);
+    return row;
+  }
+
+  get claims(): readonly TaskRow[] {
+    return this.#claims;
+  }
+
+  deliveries(): DeliveryRow[] {
+    return this.#batch.file.rows<DeliveryRow>("SELECT * FROM delivery");
+  }
+
+  tasks(): TaskRow[] {
+    return this.#batch.file.rows<TaskRow>("SELECT * FROM task ORDER BY seq");
+  }
+
+  /** Notes what came of a call. */
+  called(report: Report): void {
+    // A 429 counts as a failure, too, once a task has had several while others were answered.
+    if (report.verdict.kind === "retry" || report.verdict.kind === "throttled") {
+      this.#failures.set(report.seq, (this.#failures.get(report.seq) ?? 0) + 1);
+    }
+    this.#tokens += (report.usage?.input_tokens ?? 0) + (report.usage?.output_tokens ?? 0);
+  }
+
+  /** Checks that it may be deleted. */
+  forgotten(nowMs: number, retentionMs: number): void {
+    const row = this.row();
+    const endedMs = row.completed_at ?? row.expired_at ?? row.cancelled_at ?? row.failed_at;
+    if (!TERMINAL.includes(row.status) || endedMs === null || endedMs + retentionMs > nowMs) {
+      this.#fail(`was deleted while it is ${row.status}`);
+    }
+  }
+
+  /** Checks everything that concerns this batch alone. @returns its calls in flight. */
+  check(nowMs: number): number {
+    const { file } = this.#batch;
+    // What nobody has used is as it was.
+    if (!file.touched) return this.#claims.length;
+    file.touched = false;
+    this.#checkChanges();
+    const row = this.row();
+    const tasks = this.tasks();
+    const outcomes = file.rows<OutcomeRow>(
+      "SELECT seq, ok, line, octet_length(line) + 1 AS bytes FROM outcome ORDER BY seq",
+    );
+    const [progress] = file.rows<ProgressRow>("SELECT * FROM progress");
+    if (progress === undefined) return this.#fail("has no progress");
+    this.#checkCounts(progress, tasks, outcomes);
+    this.#checkOutcomes(tasks, outcomes);
+    this.#checkOnce(progress, tasks);
+    if (row.max_concurrency !== null && progress.running > row.max_concurrency) {
+      this.#fail(`has ${progress.running} calls in flight of at most ${row.max_concurrency}`);
+    }
+    const ended = REOPENED.includes(row.status);
+    if (ended && progress.pending + progress.running > 0) {
+      this.#fail(`is ${row.status} with tasks open`);
+    }
+    const hash = ended ? hashOutcomes({ exec: rowsOf(file) }) : null;
+    if (row.outcomes_sha256 !== hash) this.#fail("its audit is not the hash of its outcomes");
+    if (ended) {
+      const { output, error } = this.#batch.registered ?? { output: -1, error: -1 };
+      if (output !== progress.output_bytes || error !== progress.error_bytes) {
+        this.#fail("its files in the Project's index are not as long as it says");
+      }
+    }
+    if (!this.#batch.alarming) this.#checkAlarm(row, progress, tasks, nowMs);
+    this.#claims = tasks.filter(({ state }) => state === "running");
+    return progress.running;
+  }
+
+  #checkChanges(): void {
+    const { file } = this.#batch;
+    const seen = file.rows<Seen>("SELECT * FROM seen ORDER BY n");
+    if (seen.length === 0) return;
+    file.rows("DELETE FROM seen");
+    for (const change of seen) {
+      const { kind, seq, was, becomes } = change;
+      if (kind === "batch") {
+        const reopened = this.reopening && REOPENED.includes(was) && becomes === "in_progress";
+        if (!reopened && !BATCH_EDGES[was as BatchStatus].some((edge) => edge === becomes)) {
+          this.#fail(`went from ${was} to ${becomes}`);
+        }
+      } else if (kind === "outcome changed") {
+        this.#fail(`the outcome of task ${seq} was changed`);
+      } else if (kind === "outcome gone") {
+        if (!this.reopening || Number(becomes) === 1) this.#fail(`lost the outcome of task ${seq}`);
+        this.#lines.delete(seq);
+      } else {
+        this.#checkTaskChange(change);
+      }
+    }
+  }
+
+  #checkTaskChange({ seq, attempt: more, holder, was, becomes, active }: Seen): void {
+    const rerun = this.reopening && RERUN.includes(was) && becomes === "pending";
+    if (!rerun && !TASK_EDGES[was as TaskState].some((edge) => edge === becomes)) {
+      this.#fail(`task ${seq} went from ${was} to ${becomes}`);
+    }
+    if (more !== (becomes === "running" ? 1 : 0)) {
+      this.#fail(`task ${seq} went to ${becomes} and its attempt by ${more}`);
+    }
+    if ((holder === null) === (becomes === "running")) {
+      this.#fail(`task ${seq} is ${becomes} and held by ${holder}`);
+    }
+    if (becomes !== "running") return;
+    if (active !== 1) this.#fail(`handed out task ${seq} while it hands out nothing`);
+    if (holder !== null) this.#claimed.set(`${seq}/${this.#attemptOf(seq)}`, holder);
+  }
+
+  /** How often a task was claimed, this time included: the number of its attempt. */
+  #attemptOf(seq: number): number {
+    let attempt = 1;
+    while (this.#claimed.has(`${seq}/${attempt}`)) attempt += 1;
+    return attempt;
+  }
+
+  #checkCounts(
+    progress: ProgressRow,
+    tasks: readonly TaskRow[],
+    outcomes: readonly OutcomeRow[],
+  ): void {
+    const counts: Record<TaskState, number> = {
+      pending: 0,
+      running: 0,
+      succeeded: 0,
+      failed: 0,
+      cancelled: 0,
+      expired: 0,
+    };
+    for (const { state } of tasks) counts[state] += 1;
+    for (const [state, count] of Object.entries(counts)) {
+      const kept = progress[state as TaskState];
+      if (kept !== count) this.#fail(`says ${kept} tasks are ${state}, and ${count} are`);
+    }
+    if (progress.total !== tasks.length) {
+      this.#fail(`says it has ${progress.total} tasks, and has ${tasks.length}`);
+    }
+    const bytes = [0, 0];
+    for (const { ok, bytes: more } of outcomes) bytes[ok] = (bytes[ok] ?? 0) + more;
+    if (progress.output_bytes !== bytes[1] || progress.error_bytes !== bytes[0]) {
+      this.#fail("its files are not as long as their lines");
+    }
+  }
+
+  /** A report that is said twice counts once. */
+  #checkOnce(progress: ProgressRow, tasks: readonly TaskRow[]): void {
+    for (const { seq, failures } of tasks) {
+      const failed = this.#failures.get(seq) ?? 0;
+      if (failures > failed) this.#fail(`task ${seq} counts ${failures} failures of ${failed}`);
+    }
+    const tokens = progress.input_tokens + progress.output_tokens;
+    if (tokens > this.#tokens) this.#fail(`counts ${tokens} tokens of ${this.#tokens} used`);
+  }
+
+  #checkOutcomes(tasks: readonly TaskRow[], outcomes: readonly OutcomeRow[]): void {
+    const bySeq = new Map(outcomes.map((outcome) => [outcome.seq, outcome]));
+    for (const { seq, state, attempt, custom_id } of tasks) {
+      const outcome = bySeq.get(seq);
+      bySeq.delete(seq);
+      if (outcome === undefined) {
+        if (!OPEN.includes(state)) this.#fail(`task ${seq} is ${state} and has no outcome`);
+        continue;
+      }
+      if (OPEN.includes(state)) this.#fail(`task ${seq} is ${state} and has an outcome`);
+      if ((outcome.ok === 1) !== (state === "succeeded")) {
+        this.#fail(`task ${seq} is ${state}, its outcome is ${outcome.ok ? "good" : "not"}`);
+      }
+      const before = this.#lines.get(seq);
+      if (before === outcome.line) continue;
+      if (before !== undefined) this.#fail(`task ${seq} has another outcome than before`);
+      this.#lines.set(seq, outcome.line);
+      this.#checkLine(outcome.line, seq, attempt, custom_id);
+    }
+    for (const seq of bySeq.keys()) this.#fail(`there is an outcome of no task, ${seq}`);
+  }
+
+  /** A line is JSON, names its task, and is the answer to the attempt that ended it. */
+  #checkLine(line: string, seq: number, attempt: number, customId: string): void {
+    const parsed = JSON.parse(line) as { custom_id: string; response: object | null };
+    if (parsed.custom_id !== customId) this.#fail(`the line of task ${seq} names another`);
+    if (parsed.response !== null && !line.includes(answerBody(seq, attempt))) {
+      this.#fail(`the line of task ${seq} is not the answer to its attempt ${attempt}`);
+    }
+  }
+
+  /** Whatever is due has an alarm that brings it about. */
+  #checkAlarm(
+    row: BatchRow,
+    progress: ProgressRow,
+    tasks: readonly TaskRow[],
+    nowMs: number,
+  ): void {
+    const { alarmAtMs } = this.#batch;
+    const due: number[] = this.deliveries()
+      .filter(({ state }) => state === "due")
+      .map(({ next_at }) => next_at);
+    const { pending, running } = progress;
+    if (row.status === "validating" || row.status === "finalizing") due.push(nowMs);
+    if (row.status === "cancelling") due.push(nowMs);
+    if (row.status === "in_progress") {
+      due.push(row.expires_at);
+      if (running > 0 || pending === 0 || row.ending !== null) due.push(nowMs);
+      else if (row.paused_at === null) {
+        due.push(Math.max(nowMs, Math.min(...tasks.map(notBefore))));
+      }
+    }
+    if (due.length === 0) return;
+    const latestMs = Math.max(nowMs, Math.min(...due)) + ALARM_SLACK_MS;
+    if (alarmAtMs === undefined || alarmAtMs > latestMs) {
+      const set = alarmAtMs === undefined ? "none" : `one in ${alarmAtMs - nowMs} ms`;
+      this.#fail(
+        `something is due in ${latestMs - ALARM_SLACK_MS - nowMs} ms, its alarm is ${set}`,
+      );
+    }
+  }
+
+  #fail(what: string): never {
+    throw new Violation(`batch ${this.#batch.name}: ${what}`);
+  }
+}
+
+function notBefore({ state, not_before }: TaskRow): number {
+  return state === "pending" ? not_before : Number.POSITIVE_INFINITY;
+}
+
+function rowsOf(file: SimulatedBatch["file"]): Parameters<typeof hashOutcomes>[0]["exec"] {
+  return (query, ...bindings) => {
+    const rows = file.rows<never>(query, ...bindings);
+    return {
+      toArray: () => rows,
+      one: () => rows[0] as never,
+      [Symbol.iterator]: () => rows[Symbol.iterator](),
+    };
+  };
+}
+
+/** Checks all that must hold after every step. @throws {Violation} naming what does not. */
+export function checkAll(simulation: Simulation): void {
+  if (simulation.failure) throw simulation.failure;
+  const { nowMs, limiter, plan } = simulation;
+  let running = 0;
+  let excused = false;
+  for (const batch of simulation.batches) {
+    if (batch.gone) continue;
+    const here = batch.ledger.check(nowMs);
+    running += here;
+    // The one excuse: the Limiter forgets a batch whose every word was lost for so long.
+    const heardAtMs = limiter.heardAtMs(batch.ref) ?? 0;
+    if (here > 0 && nowMs - heardAtMs > HOLD_TTL_MS) excused = true;
+  }
+  const most = plan.config.upstream?.limits.maxConcurrency ?? 0;
+  if (running > most && !excused) {
+    throw new Violation(`${running} calls are in flight upstream, and at most ${most} may be`);
+  }
+  checkOrphans(simulation);
+}
+
+/** A claim that no conversation knows of is taken back, however it came about. */
+function checkOrphans(simulation: Simulation): void {
+  const { nowMs, plan, chaos } = simulation;
+  const patienceMs = plan.config.claimTtlMs + (chaos ? 120_000 : 45_000);
+  for (const { ledger, name, gone } of simulation.batches) {
+    if (gone) continue;
+    const orphans = new Set<string>();
+    for (const { seq, attempt, holder } of ledger.claims) {
+      const known = simulation.invocations.some((invocation) =>
+        invocation.talks.some((talk) => talk.holder === holder && talk.knows(seq, attempt)),
+      );
+      if (known || simulation.exchanges.some((exchange) => exchange.request.holder === holder)) {
+        continue;
+      }
+      const key = `${seq}/${attempt}`;
+      orphans.add(key);
+      const sinceMs = ledger.orphanSinceMs.get(key) ?? nowMs;
+      ledger.orphanSinceMs.set(key, sinceMs);
+      if (nowMs - sinceMs > patienceMs) {
+        throw new Violation(
+          `batch ${name}: nobody knows of ${holder}'s claim ${key}, and it was not taken back in ${nowMs - sinceMs} ms`,
+        );
+      }
+    }
+    for (const key of ledger.orphanSinceMs.keys()) {
+      if (!orphans.has(key)) ledger.orphanSinceMs.delete(key);
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import type { AcquireReply, AcquireRequest } from "../../src/limiter/acquire.ts";
+import { LimiterEngine } from "../../src/limiter/engine.ts";
+import { type HoldRow, migrations } from "../../src/limiter/schema.ts";
+import { LimiterStore } from "../../src/limiter/store.ts";
+import type { BatchRef } from "../../src/wire/messages.ts";
+import type { Simulation } from "./simulation.ts";
+import { type Handle, SqliteFile } from "./sqlite.ts";
+
+/** The Limiter object of the one upstream. */
+export class SimulatedLimiter {
+  readonly file = new SqliteFile(migrations);
+  readonly #simulation: Simulation;
+  /** When each batch's own word on its calls in flight last arrived. */
+  readonly #heardAtMs = new Map<string, number>();
+  #handle: Handle;
+  #engine: LimiterEngine;
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
+    [this.#handle, this.#engine] = this.#start();
+  }
+
+  acquire(request: AcquireRequest): AcquireReply {
+    const { nowMs, chance, plan } = this.#simulation;
+    this.#heardAtMs.set(request.ref.batch_id, nowMs);
+    const limits = plan.config.upstream?.limits;
+    return this.#engine.acquire(request, limits, nowMs, chance.next());
+  }
+
+  announce(ref: BatchRef, wanted: number): void {
+    this.#engine.announce(ref, wanted, this.#simulation.nowMs);
+  }
+
+  /** When a batch last said how many calls it has in flight. */
+  heardAtMs(ref: BatchRef): number | undefined {
+    return this.#heardAtMs.get(ref.batch_id);
+  }
+
+  holds(): HoldRow[] {
+    return this.file.rows<HoldRow>("SELECT * FROM hold");
+  }
+
+  evict(): void {
+    this.#handle.kill();
+    [this.#handle, this.#engine] = this.#start();
+  }
+
+  #start(): [Handle, LimiterEngine] {
+    const handle = this.file.open(this.#simulation.options.rewrite);
+    return [handle, new LimiterEngine(new LimiterStore(handle.sql))];
+  }
+}

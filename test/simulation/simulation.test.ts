@@ -1,0 +1,128 @@
+import { describe, expect, test } from "vitest";
+import { Store } from "../../src/batch/store/store.ts";
+import { Tasks } from "../../src/batch/store/tasks.ts";
+import { simulate } from "./driver.ts";
+import type { Options } from "./simulation.ts";
+
+/** How many seeds are run; MUSTER_SEEDS=20000 for more. */
+const SEEDS = Number(process.env.MUSTER_SEEDS ?? 1_000);
+const BASE = 1;
+/** Each test runs a range of them. */
+const RANGES = 8;
+/** A range that finds nothing takes a few seconds; a busy machine may take much longer. */
+const TIMEOUT_MS = Math.max(120_000, SEEDS * 100);
+
+describe("what the design promises holds after every step, and all comes to an end", () => {
+  const size = Math.ceil(SEEDS / RANGES);
+  for (let from = BASE; from < BASE + SEEDS; from += size) {
+    const to = Math.min(from + size, BASE + SEEDS) - 1;
+    test(`seeds ${from} to ${to}`, { timeout: TIMEOUT_MS }, async () => {
+      for (let seed = from; seed <= to; seed += 1) {
+        const { failure } = await simulate(seed);
+        expect(failure).toBeUndefined();
+      }
+    });
+  }
+});
+
+test("a seed always takes the same way", async () => {
+  const walk = async () => {
+    const lines: string[] = [];
+    await simulate(7, { tell: (line) => lines.push(line) });
+    return lines;
+  };
+  const first = await walk();
+  expect(first.length).toBeGreaterThan(100);
+  expect(await walk()).toEqual(first);
+});
+
+/** SQL that is wrong in one place. */
+const broken = (right: string, wrong: string): Partial<Options> => ({
+  rewrite: (query) => query.replaceAll(right, wrong),
+});
+
+/** A store whose requeue moves tasks and not their counts. */
+class ForgetfulTasks extends Tasks {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    super(store.sql);
+    this.#store = store;
+  }
+
+  override requeue(...said: Parameters<Tasks["requeue"]>): number {
+    const moved = super.requeue(...said);
+    this.#store.sql.exec(
+      "UPDATE progress SET pending = pending - ?, running = running + ?",
+      moved,
+      moved,
+    );
+    return moved;
+  }
+}
+
+class ForgetfulStore extends Store {
+  override readonly tasks = new ForgetfulTasks(this);
+}
+
+const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] = [
+  {
+    what: "tasks are handed out that others have",
+    options: {
+      rewrite: (query) =>
+        query
+          .replace("state = 'pending' AND attempt > 0", "state <> 'succeeded' AND attempt > 0")
+          .replace("WHERE seq = ? AND state = 'pending' RETURNING", "WHERE seq = ? RETURNING"),
+    },
+    noticed: /task \d+ went from (running|failed) to running/,
+  },
+  {
+    what: "a requeue forgets the counts",
+    options: { store: (database) => new ForgetfulStore(database) },
+    noticed: /says \d+ tasks are pending, and \d+ are/,
+  },
+  {
+    what: "a report of an earlier attempt counts",
+    options: broken("AND attempt = ?2 AND (state", "AND attempt >= ?2 AND (state"),
+    noticed: /failures of|has an outcome|no outcome|is not the answer|says \d+ tasks/,
+  },
+  {
+    what: "a paused batch hands out tasks",
+    options: broken("SELECT * FROM batch", "SELECT *, NULL AS paused_at FROM batch"),
+    noticed: /handed out task \d+ while it hands out nothing/,
+  },
+  {
+    what: "retry drops what succeeded",
+    options: broken("DELETE FROM outcome WHERE ok = 0", "DELETE FROM outcome"),
+    noticed: /lost the outcome of task/,
+  },
+  {
+    what: "silent consumers keep their tasks",
+    options: broken("WHERE seen_at < ? OR seen_at > ?", "WHERE seen_at < ? AND seen_at > ?"),
+    noticed: /nobody knows of|never comes/,
+  },
+  {
+    what: "the Limiter does not keep what is held",
+    options: broken("INSERT OR REPLACE INTO hold", "INSERT OR IGNORE INTO hold"),
+    noticed: /calls are in flight upstream/,
+  },
+  {
+    what: "the hash leaves lines out",
+    options: broken(
+      "SELECT line FROM outcome ORDER BY seq",
+      "SELECT line FROM outcome ORDER BY seq LIMIT 2",
+    ),
+    noticed: /its audit is not the hash/,
+  },
+];
+
+describe("what is broken on purpose is noticed", () => {
+  test.each(SABOTAGE)("$what", { timeout: TIMEOUT_MS }, async ({ options, noticed }) => {
+    let failure: string | undefined;
+    for (let seed = 1; seed <= 300 && failure === undefined; seed += 1) {
+      ({ failure } = await simulate(seed, options));
+    }
+    expect(failure).toMatch(noticed);
+    expect(failure).toMatch(/^seed \d+, step \d+: .*npm run simulate -- --seed \d+$/s);
+  });
+});

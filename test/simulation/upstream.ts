@@ -1,0 +1,54 @@
+import type { Report } from "../../src/batch/exchange.ts";
+import type { Unanswered, Verdict } from "../../src/core/outcome.ts";
+import type { Chance } from "./chance.ts";
+import type { Answers } from "./plan.ts";
+
+/** What one call to the upstream comes to, as a consumer reports it. */
+export function draw(chance: Chance, answers: Answers, seq: number, attempt: number): Report {
+  const { kind } = chance.weighted(
+    Object.entries(answers).map(([kind, weight]) => ({ kind: kind as keyof Answers, weight })),
+  );
+  const call = { seq, attempt, tookMs: chance.between(1, 2_000) };
+  const body = answerBody(seq, attempt);
+  const answered = (status: number) => ({
+    kind: "answered" as const,
+    status,
+    requestId: chance.maybe(0.5) ? "" : `req-"${seq}"`,
+    body,
+  });
+  switch (kind) {
+    case "succeeded": {
+      const usage = {
+        input_tokens: chance.between(0, 200),
+        cached_tokens: 0,
+        output_tokens: chance.between(0, 200),
+        reasoning_tokens: 0,
+      };
+      const verdict = { kind: "succeeded" as const };
+      return { ...call, verdict, result: answered(200), ...(chance.maybe(0.8) ? { usage } : {}) };
+    }
+    case "failed":
+      return { ...call, verdict: { kind: "failed" }, result: answered(400) };
+    case "unauthorized":
+      return { ...call, verdict: { kind: "failed" }, result: answered(401) };
+    case "throttled":
+      return { ...call, verdict: waiting("throttled", chance), result: answered(429) };
+    case "retry": {
+      const verdict = waiting("retry", chance);
+      if (chance.maybe(0.5)) return { ...call, verdict, result: answered(503) };
+      const code = chance.pick<Unanswered>(["timeout", "connection_error", "invalid_response"]);
+      return { ...call, verdict, result: { kind: "unanswered", code, message: "no answer" } };
+    }
+  }
+}
+
+/** The body of every answer names the attempt it answers. */
+export function answerBody(seq: number, attempt: number): string {
+  return `{"seq":${seq},"attempt":${attempt},"text":"é\\n"}`;
+}
+
+function waiting(kind: "retry" | "throttled", chance: Chance): Verdict {
+  if (chance.maybe(0.5)) return { kind };
+  const afterMs = chance.pick([0, 1, 250.5, 3_000, chance.between(0, 60_000)]);
+  return { kind, afterMs };
+}

@@ -1,0 +1,77 @@
+import type { World } from "../../src/batch/world.ts";
+import type { Sent } from "../../src/webhooks/deliver.ts";
+import { nextDeliveryDelayMs } from "../../src/webhooks/schedule.ts";
+import type { SimulatedBatch } from "./batch.ts";
+import type { Simulation } from "./simulation.ts";
+
+/**
+ * The world of one generation of a batch: virtual time, seeded chance, and calls that wait until
+ * the driver answers them. A dead generation that still reaches for it is a fault of the simulator.
+ */
+export function simulatedWorld(
+  simulation: Simulation,
+  batch: SimulatedBatch,
+  generation: object,
+): World {
+  const { rpcs, chance } = simulation;
+  const alive = () => {
+    if (!batch.lives(generation)) throw new Error("an evicted object reached for its world");
+  };
+  const start = <T>(what: string, effect: () => T): Promise<T> => {
+    alive();
+    const latestMs = simulation.nowMs + simulation.rpcTimeMs();
+    return rpcs.start(`${what} of ${batch.name}`, generation, latestMs, effect);
+  };
+  return {
+    nowMs: () => simulation.nowMs,
+    random: () => chance.next(),
+    setAlarm: (atMs) => {
+      alive();
+      batch.setAlarm(atMs);
+    },
+    deleteAlarm: () => {
+      alive();
+      batch.alarmAtMs = undefined;
+    },
+    background: (work) => simulation.watch(work, () => undefined),
+    acquire: (_upstream, request) => {
+      const said = `acquire ${request.costs.length}, held ${request.held},`;
+      return start(said, () => simulation.limiter.acquire(request));
+    },
+    announce: (_upstream, ref, wanted) =>
+      start("announce", () => simulation.limiter.announce(ref, wanted)),
+    sendPointers: (messages) =>
+      start(`sendPointers ${messages.length}`, () => {
+        for (const { body } of messages) simulation.enqueue(body);
+      }),
+    fileSize: () => start("fileSize", () => batch.source?.length),
+    readFile: (_key, offset, length) =>
+      start(`readFile ${offset}`, () => batch.source?.slice(offset, offset + length)),
+    registerFiles: (_ref, files) =>
+      start("registerFiles", () => {
+        const bytes = (kind: string) => files.find((file) => file.kind === kind)?.bytes ?? -1;
+        batch.registered = { output: bytes("output"), error: bytes("error") };
+      }),
+    forget: () => start("forget", () => batch.forget()),
+    deliver: (delivery) => {
+      // The real one never throws: a receiver out of reach is an answer like any other.
+      const answer = simulation.receiverAnswers();
+      const attempt = delivery.attempts + 1;
+      alive();
+      const latestMs = simulation.nowMs + simulation.rpcTimeMs();
+      return rpcs
+        .start(`deliver of ${batch.name}`, generation, latestMs, () => answer)
+        .catch(() => "down" as const)
+        .then((came): Sent => {
+          const nowMs = simulation.nowMs;
+          const over = { nextMs: nowMs, status: 200, error: null };
+          if (came === "accepts") return { ...over, state: "delivered" };
+          if (came === "gone") return { ...over, state: "failed", status: 410 };
+          const delayMs = nextDeliveryDelayMs({ attempt, random: chance.next() });
+          if (delayMs === undefined) return { ...over, state: "failed", status: null };
+          return { ...over, state: "due", nextMs: nowMs + delayMs, status: 503 };
+        });
+    },
+    log: (event) => simulation.say(`log ${JSON.stringify(event)}`),
+  };
+}
