@@ -20,6 +20,7 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   UPSTREAM_TIMEOUT_MS: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.timeoutMs,
   WEBHOOK_ALLOW_PRIVATE: (vars) => parseConfig(vars).webhookAllowPrivate,
   CONSUMER_LANES: (vars) => parseConfig(vars).lanes,
+  CONSUMER_SUBREQUESTS: (vars) => parseConfig(vars).subrequests,
   CLAIM_TTL_MS: (vars) => parseConfig(vars).claimTtlMs,
   RETENTION_HOURS: (vars) => parseConfig(vars).retentionMs / 3_600_000,
   RETRY_MAX_ATTEMPTS: (vars) => parseConfig(vars).retry.maxAttempts,
@@ -102,11 +103,25 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
       ["10000", 10_000],
     ],
   },
+  CONSUMER_SUBREQUESTS: {
+    unset: 9_000,
+    taken: [
+      ["10", 10],
+      ["1000000000", 1_000_000_000],
+    ],
+  },
   CLAIM_TTL_MS: {
     unset: 30_000,
     taken: [
       ["1000", 1000],
       ["600000", 600_000],
+    ],
+  },
+  RETENTION_HOURS: {
+    unset: 720,
+    taken: [
+      ["1", 1],
+      ["87600", 87_600],
     ],
   },
   RETRY_MAX_ATTEMPTS: {
@@ -195,9 +210,17 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
     texts: ["0", "10001", ...NOT_WHOLE],
     says: "calls in flight in one consumer invocation, 1 to 10000",
   },
+  CONSUMER_SUBREQUESTS: {
+    texts: ["0", "9", "1000000001", ...NOT_WHOLE],
+    says: "subrequests one consumer invocation spends, 10 to 1000000000",
+  },
   CLAIM_TTL_MS: {
     texts: ["999", "600001", ...NOT_WHOLE],
     says: "milliseconds a silent consumer keeps its tasks, 1000 to 600000",
+  },
+  RETENTION_HOURS: {
+    texts: ["0", "87601", ...NOT_WHOLE],
+    says: "hours that ended batches and uploaded files are kept, 1 to 87600",
   },
   RETRY_MAX_ATTEMPTS: {
     texts: ["0", "101", ...NOT_WHOLE],

@@ -97,6 +97,58 @@ describe("the output line", () => {
   });
 });
 
+describe("a line that no row holds", () => {
+  /** A JSON string of so many bytes in UTF-8, of characters of 1 or 3 bytes. */
+  const bodyOf = (bytes: number, character: string) => {
+    const width = Buffer.byteLength(character);
+    const count = Math.floor((bytes - 2) / width);
+    return JSON.stringify(character.repeat(count) + "-".repeat(bytes - 2 - width * count));
+  };
+  const bytesOf = (text: string) => Buffer.byteLength(text);
+
+  test.each([
+    ["Latin", "x"],
+    ["Japanese", "語"],
+  ])("of 2 MB of %s text becomes response_too_large, for good", (_, character) => {
+    const kept = outcomeOf(answered(bodyOf(2_000_000, character)), BATCH, "a");
+    expect(kept).toMatchObject({ ok: false, retry: false });
+    expect(kept.line.length).toBeLessThan(1_000);
+    const parsed = outputLine.parse(JSON.parse(kept.line));
+    expect(parsed).toMatchObject({ custom_id: "a", response: null });
+    expect(parsed.error?.code).toBe("response_too_large");
+    expect(parsed.id).toBe(JSON.parse(line(answered("{}"))).id);
+  });
+
+  test("is told by its bytes and not by its characters", () => {
+    // 700,000 characters either way.
+    expect(outcomeOf(answered(bodyOf(700_000, "x")), BATCH, "a").ok).toBe(true);
+    expect(outcomeOf(answered(bodyOf(2_100_000, "語")), BATCH, "a").ok).toBe(false);
+    expect(outcomeOf(answered(bodyOf(1_900_000, "語")), BATCH, "a").ok).toBe(true);
+  });
+
+  test.each(["x", "語"])("counts all of the line, to the byte, of %s", (character) => {
+    const around = bytesOf(line(answered("")));
+    const fits = outcomeOf(answered(bodyOf(1_990_000 - around, character)), BATCH, "a");
+    expect(fits.ok).toBe(true);
+    expect(bytesOf(fits.line)).toBe(1_990_000);
+    const over = outcomeOf(answered(bodyOf(1_990_001 - around, character)), BATCH, "a");
+    expect(over).toMatchObject({ ok: false, retry: false });
+  });
+
+  test("counts a long custom_id and the request id too", () => {
+    const body = bodyOf(1_989_000, "x");
+    expect(outcomeOf(answered(body), BATCH, "a").ok).toBe(true);
+    expect(outcomeOf(answered(body), BATCH, "語".repeat(512)).ok).toBe(false);
+    const report = answered(body, 200, { kind: "succeeded" }, "r".repeat(1_000));
+    expect(outcomeOf(report, BATCH, "a").ok).toBe(false);
+  });
+
+  test("of an error that could be sent again is not worth sending again", () => {
+    const report = answered(bodyOf(2_000_000, "x"), 500, { kind: "retry" });
+    expect(outcomeOf(report, BATCH, "a")).toMatchObject({ ok: false, retry: false });
+  });
+});
+
 describe("the retry flag", () => {
   test.each<[string, Report, boolean]>([
     ["a success", answered("{}"), false],

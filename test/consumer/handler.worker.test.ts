@@ -1,26 +1,21 @@
-import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
-import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { handleQueue } from "../../src/consumer/handler.ts";
 import { ended, unique } from "../support/worker/client.ts";
+import {
+  callsOf,
+  DEAD_QUEUE,
+  deliver,
+  pointerTo,
+  TASKS_QUEUE,
+  taskOf,
+} from "../support/worker/faults.ts";
 import { newBatch, plant } from "../support/worker/store.ts";
 
-async function deliver(queue: string, ...bodies: unknown[]) {
-  const messages = bodies.map((body, index) => ({
-    id: `m${index}`,
-    timestamp: new Date(),
-    attempts: 1,
-    body,
-  }));
-  const messageBatch = createMessageBatch(queue, messages);
-  await handleQueue(messageBatch, env);
-  return getQueueResult(messageBatch, createExecutionContext());
-}
+const NOTHING = () => undefined;
 
 describe("the queue handler", () => {
   it("acks messages that are no pointers and pointers to nothing", async () => {
     const result = await deliver(
-      "muster-tasks",
+      TASKS_QUEUE,
       null,
       "rubbish",
       { v: 2 },
@@ -29,24 +24,67 @@ describe("the queue handler", () => {
     expect(result).toMatchObject({ ackAll: true, retryBatch: { retry: false } });
   });
 
-  it("serves a batch however often its pointer comes", async () => {
+  it("calls each task once when its batch's pointer comes twice in one delivery", async () => {
     const batch = newBatch();
     const prompts = [unique("twice"), unique("twice"), unique("twice")];
-    await plant(batch, prompts, () => undefined);
-    const pointer = { v: 1, project: batch.project, batch_id: batch.batch_id };
-    await Promise.all([
-      deliver("muster-tasks", pointer, pointer),
-      deliver("muster-tasks", pointer),
-    ]);
+    await plant(batch, prompts, NOTHING);
+    await deliver(TASKS_QUEUE, pointerTo(batch), pointerTo(batch));
+    expect((await ended(batch.batch_id)).request_counts).toMatchObject({ completed: 3 });
+    expect(await callsOf(prompts)).toEqual([1, 1, 1]);
+  });
+
+  it("calls each task once when several invocations get its pointer at the same moment", async () => {
+    const batch = newBatch();
+    const prompts = Array.from({ length: 40 }, () => unique("at once"));
+    await plant(batch, prompts, NOTHING);
+    await Promise.all(
+      Array.from({ length: 4 }, () => deliver(TASKS_QUEUE, pointerTo(batch), pointerTo(batch))),
+    );
+    expect((await ended(batch.batch_id)).request_counts).toMatchObject({ completed: 40 });
+    expect(await callsOf(prompts)).toEqual(prompts.map(() => 1));
+  });
+
+  it("takes pointers in any order, those of batches that have ended too", async () => {
+    const batches = [newBatch(), newBatch(), newBatch()];
+    const prompts = batches.map(() => unique("any order"));
+    for (const [index, batch] of batches.entries()) {
+      await plant(batch, [prompts[index] ?? ""], NOTHING);
+    }
+    const pointers = batches.map(pointerTo);
+    await deliver(TASKS_QUEUE, ...pointers.slice(1).reverse());
+    for (const batch of batches.slice(1)) await ended(batch.batch_id);
+    await deliver(TASKS_QUEUE, ...pointers.reverse());
+    for (const batch of batches) {
+      expect((await ended(batch.batch_id)).request_counts).toMatchObject({ completed: 1 });
+    }
+    expect(await callsOf(prompts)).toEqual([1, 1, 1]);
+  });
+
+  it("acks a pointer that comes again after its batch's end, and changes nothing", async () => {
+    const batch = newBatch();
+    const prompt = unique("redelivered");
+    await plant(batch, [prompt], NOTHING);
+    await deliver(TASKS_QUEUE, pointerTo(batch));
     const end = await ended(batch.batch_id);
-    expect(end.request_counts).toEqual({ total: 3, completed: 3, failed: 0 });
+    const result = await deliver(TASKS_QUEUE, pointerTo(batch));
+    expect(result).toMatchObject({ ackAll: true, retryBatch: { retry: false } });
+    expect(await ended(batch.batch_id)).toEqual(end);
+    expect(await callsOf([prompt])).toEqual([1]);
+    expect((await taskOf(batch.batch_id)).attempts).toHaveLength(1);
   });
 
   it("wakes the sweep of a batch whose pointer died", async () => {
     const batch = newBatch();
-    await plant(batch, [unique("dead")], () => undefined);
-    const pointer = { v: 1, project: batch.project, batch_id: batch.batch_id };
-    await deliver("muster-tasks-dead", pointer);
+    await plant(batch, [unique("dead")], NOTHING);
+    const result = await deliver(DEAD_QUEUE, pointerTo(batch));
+    expect(result).toMatchObject({ ackAll: true });
     expect((await ended(batch.batch_id)).status).toBe("completed");
+  });
+
+  it("sweeps every batch of a delivery of dead pointers, whatever else is in it", async () => {
+    const batches = [newBatch(), newBatch()];
+    for (const batch of batches) await plant(batch, [unique("dead")], NOTHING);
+    await deliver(DEAD_QUEUE, "rubbish", pointerTo(newBatch()), ...batches.map(pointerTo));
+    for (const batch of batches) expect((await ended(batch.batch_id)).status).toBe("completed");
   });
 });

@@ -34,7 +34,8 @@ class Upstream {
 
   ask(batch: string, { want = 0, ...said }: Said): Grant {
     const costs = said.costs ?? Array<number>(want).fill(1);
-    const ask = { batch, held: 0, extraTokens: 0, answered: false, ...said, costs };
+    const quiet = { held: 0, ready: false, extraTokens: 0, answered: false };
+    const ask: Ask = { batch, ...quiet, ...said, costs };
     const { quota, hold, grant } = admit(
       this.quota,
       this.holds,
@@ -292,6 +293,103 @@ describe("fair shares", () => {
         expect(crowd.total).toBe(limit);
       }),
     );
+  });
+});
+
+describe("a batch that only tells", () => {
+  /** A limit of two calls, both of them a's; b wants them, and after it c. */
+  function queue(): Upstream {
+    const upstream = new Upstream({ maxConcurrency: 2 });
+    upstream.ask("a", { want: 2 });
+    upstream.nowMs += 10;
+    upstream.ask("b", { want: 2 });
+    upstream.nowMs += 10;
+    upstream.ask("c", { want: 2 });
+    upstream.nowMs += 10;
+    return upstream;
+  }
+
+  test("keeps its place in line and what it waits for, when it has work", () => {
+    const upstream = queue();
+    const before = upstream.holds.get("b");
+    expect(upstream.ask("b", { ready: true })).toEqual({ startInMs: [], retryInMs: null });
+    expect(upstream.holds.get("b")).toEqual({ ...before, seenAtMs: upstream.nowMs });
+    upstream.ask("a", { held: 1 });
+    expect(upstream.grants("c", { want: 2 })).toBe(0);
+    expect(upstream.grants("b", { want: 2 })).toBe(1);
+  });
+
+  test("gives its place up when it has no work any more", () => {
+    const upstream = queue();
+    upstream.ask("b", { ready: false });
+    expect(upstream.holds.has("b")).toBe(false);
+    upstream.ask("a", { held: 1 });
+    expect(upstream.grants("c", { want: 2 })).toBe(1);
+  });
+
+  test("is placed at the end of the line when it asks anew after giving its place up", () => {
+    const upstream = queue();
+    upstream.ask("b", { ready: false });
+    upstream.ask("b", { want: 2 });
+    upstream.ask("a", { held: 1 });
+    expect(upstream.grants("b", { want: 2 })).toBe(0);
+    expect(upstream.grants("c", { want: 2 })).toBe(1);
+  });
+
+  test("gets no place when it waited for nothing", () => {
+    const upstream = queue();
+    upstream.ask("a", { held: 1, ready: true });
+    expect(upstream.holds.get("a")).toMatchObject({ held: 1, unmet: 0 });
+    upstream.ask("d", { ready: true });
+    expect(upstream.holds.has("d")).toBe(false);
+  });
+
+  test("is believed in what it holds, and keeps its place with fewer calls in flight", () => {
+    const upstream = new Upstream({ maxConcurrency: 4 });
+    upstream.ask("a", { want: 4 });
+    upstream.ask("a", { held: 4, want: 3 });
+    upstream.ask("b", { want: 2 });
+    upstream.ask("a", { held: 1, ready: true });
+    expect(upstream.holds.get("a")).toMatchObject({ held: 1, unmet: 3 });
+    // b has fewest and comes to one; of the two that are left each gets one.
+    expect(upstream.grants("b", { want: 4 })).toBe(2);
+  });
+});
+
+describe("calls of many tokens beside calls of few", () => {
+  /** Both ask every 100 ms, for a minute; a call ends as soon as it starts. */
+  function minute(bigCost: number, smallCost: number): { big: number; small: number } {
+    const upstream = new Upstream({ tpm: 60_000, maxConcurrency: 50 });
+    const started = { big: 0, small: 0 };
+    const endMs = START_MS + 60_000;
+    for (; upstream.nowMs < endMs; upstream.nowMs += 50) {
+      started.small += upstream.grants("small", { costs: Array(20).fill(smallCost), ready: true });
+      upstream.nowMs += 50;
+      started.big += upstream.grants("big", { costs: Array(20).fill(bigCost), ready: true });
+    }
+    return started;
+  }
+
+  test.each([
+    [7_000, 50],
+    [7_000, 500],
+    [12_000, 50],
+    [3_500, 100],
+  ])("of %i and of %i tokens: neither starves, and the tokens are used", (bigCost, smallCost) => {
+    const { big, small } = minute(bigCost, smallCost);
+    expect(big).toBeGreaterThanOrEqual(2);
+    expect(small).toBeGreaterThanOrEqual(2);
+    expect(big * bigCost + small * smallCost).toBeGreaterThan(0.9 * 59_400);
+  });
+
+  test("wait for one another only, not for a batch that stopped asking", () => {
+    const upstream = new Upstream({ tpm: 60_000, maxConcurrency: 50 });
+    upstream.ask("small", { costs: [1_000] });
+    expect(upstream.grants("big", { costs: [7_000] })).toBe(0);
+    upstream.nowMs += 2_000;
+    expect(upstream.grants("small", { costs: [1_000] })).toBe(0);
+    upstream.nowMs += UNMET_TTL_MS;
+    expect(upstream.grants("small", { costs: [1_000] })).toBe(1);
   });
 });
 
@@ -561,13 +659,128 @@ describe("a cooldown", () => {
   });
 });
 
+describe("after a clock that was an hour ahead", () => {
+  const AHEAD_MS = 3_600_000;
+
+  /** An upstream whose state was written an hour ahead of now, in use. */
+  function used(limits: UpstreamLimits, before: (upstream: Upstream) => void): Upstream {
+    const upstream = new Upstream(limits);
+    upstream.nowMs += AHEAD_MS;
+    before(upstream);
+    upstream.nowMs -= AHEAD_MS;
+    return upstream;
+  }
+
+  /** How long a batch that asks when it is told to waits for its first call. */
+  function firstCallMs(upstream: Upstream, said: Said = { want: 1 }): number {
+    const startMs = upstream.nowMs;
+    for (let asks = 0; asks < 10_000; asks += 1) {
+      const { startInMs, retryInMs } = upstream.ask("late", said);
+      const [first] = startInMs;
+      if (first !== undefined) return upstream.nowMs + first - startMs;
+      upstream.nowMs += retryInMs ?? 0;
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  test("requests start again within two seconds", () => {
+    const upstream = used({ rpm: 600, burst: 10, maxConcurrency: 50 }, (early) => {
+      early.ask("a", { want: 20 });
+      early.ask("a", {});
+    });
+    expect(firstCallMs(upstream)).toBeLessThanOrEqual(2_000);
+  });
+
+  test("tokens flow again as soon as the largest call's would", () => {
+    const upstream = used({ tpm: 6_000_000, maxConcurrency: 50 }, (early) => {
+      early.ask("a", { costs: Array(20).fill(100_000) });
+      early.ask("a", {});
+    });
+    expect(firstCallMs(upstream, { costs: [700_000] })).toBeLessThanOrEqual(120_000);
+  });
+
+  test("a cooldown is over within a quarter of an hour", () => {
+    const upstream = used({ maxConcurrency: 50 }, (early) => {
+      early.ask("a", { throttled: { afterMs: 1_000 } });
+    });
+    const waitMs = firstCallMs(upstream);
+    expect(waitMs).toBeGreaterThan(0);
+    expect(waitMs).toBeLessThanOrEqual(15 * 60_000);
+  });
+
+  test("a cooldown's end does not move while batches ask again and again", () => {
+    const upstream = used({ maxConcurrency: 50 }, (early) => {
+      early.ask("a", { throttled: { afterMs: 1_000 } });
+    });
+    upstream.ask("a", {});
+    const { cooldownUntilMs } = upstream.quota;
+    upstream.nowMs += 60_000;
+    upstream.ask("a", {});
+    expect(upstream.quota.cooldownUntilMs).toBe(cooldownUntilMs);
+  });
+
+  test("the calls and wants of batches that are gone keep nobody waiting", () => {
+    const upstream = used({ maxConcurrency: 10 }, (early) => {
+      early.ask("gone", { want: 10 });
+      early.ask("wants", { want: 10 });
+    });
+    expect(upstream.grants("late", { want: 10 })).toBe(10);
+  });
+
+  test("calls seen a little ahead still count, and then age", () => {
+    const upstream = new Upstream({ maxConcurrency: 10 });
+    upstream.nowMs += 60_000;
+    upstream.ask("a", { want: 10 });
+    upstream.nowMs -= 60_000;
+    expect(upstream.grants("b", { want: 10 })).toBe(0);
+    upstream.nowMs += 60_000 + HOLD_TTL_MS + 1;
+    expect(upstream.grants("b", { want: 10 })).toBe(10);
+  });
+
+  test("a batch that waited since then does not stand behind all that come after it", () => {
+    const upstream = used({ maxConcurrency: 1 }, (early) => {
+      early.ask("a", { want: 1 });
+      early.ask("b", { want: 1 });
+    });
+    upstream.ask("a", { held: 1 });
+    upstream.ask("b", { want: 1 });
+    upstream.nowMs += 10;
+    upstream.ask("c", { want: 1 });
+    upstream.nowMs += 10;
+    upstream.ask("a", {});
+    expect(upstream.grants("c", { want: 1 })).toBe(0);
+    expect(upstream.grants("b", { want: 1 })).toBe(1);
+  });
+
+  test("a batch that only told since then does not either", () => {
+    const upstream = used({ maxConcurrency: 1 }, (early) => {
+      early.ask("a", { want: 1 });
+      early.ask("b", { want: 1 });
+    });
+    upstream.ask("a", { held: 1 });
+    upstream.ask("b", { ready: true });
+    upstream.nowMs += 10;
+    upstream.ask("c", { want: 1 });
+    upstream.ask("a", {});
+    expect(upstream.grants("c", { want: 1 })).toBe(0);
+    expect(upstream.grants("b", { want: 1 })).toBe(1);
+  });
+});
+
 describe("admit", () => {
   test("changes none of what it is given", () => {
     const quota = freshQuota();
     const holds = new Map([
       ["b", { held: 1, unmet: 2, unmetCost: 0, waitingSinceMs: START_MS, seenAtMs: START_MS }],
     ]);
-    const ask = { batch: "a", held: 0, costs: [10, 10], extraTokens: 5, answered: true };
+    const ask = {
+      batch: "a",
+      held: 0,
+      costs: [10, 10],
+      ready: false,
+      extraTokens: 5,
+      answered: true,
+    };
     const limits = { rpm: 60, tpm: 600, maxConcurrency: 10 };
     admit(quota, holds, limits, { ...ask, throttled: { afterMs: 100 } }, START_MS, 0.5);
     expect(quota).toEqual(freshQuota());
@@ -580,7 +793,14 @@ describe("admit", () => {
 
   test("says what the asker holds and what it still wants", () => {
     const limits = { maxConcurrency: 5 };
-    const ask = { batch: "a", held: 3, costs: [1, 1, 1], extraTokens: 0, answered: false };
+    const ask = {
+      batch: "a",
+      held: 3,
+      costs: [1, 1, 1],
+      ready: false,
+      extraTokens: 0,
+      answered: false,
+    };
     const { hold } = admit(freshQuota(), new Map(), limits, ask, START_MS, 0);
     expect(hold).toEqual({
       held: 5,
@@ -595,7 +815,14 @@ describe("admit", () => {
     const holds = new Map([
       ["a", { held: 10, unmet: 5, unmetCost: 0, waitingSinceMs: START_MS, seenAtMs: START_MS }],
     ]);
-    const ask = { batch: "a", held: 2, costs: [1, 1, 1], extraTokens: 0, answered: false };
+    const ask = {
+      batch: "a",
+      held: 2,
+      costs: [1, 1, 1],
+      ready: false,
+      extraTokens: 0,
+      answered: false,
+    };
     const { grant } = admit(freshQuota(), holds, { maxConcurrency: 10 }, ask, START_MS, 0);
     expect(grant.startInMs).toEqual([0, 0, 0]);
   });

@@ -63,12 +63,68 @@ describe("readUsage", () => {
     expect(readUsage({ usage: { prompt_tokens: "8" } })).toBeUndefined();
   });
 
-  test("never throws, and gives numbers if anything", () => {
+  test("rounds fractions of a token, each count by itself", () => {
+    const usage = {
+      prompt_tokens: 19.5,
+      completion_tokens: 10.4,
+      prompt_tokens_details: { cached_tokens: 0.5 },
+      completion_tokens_details: { reasoning_tokens: 0.49 },
+    };
+    expect(readUsage({ usage })).toEqual({
+      input_tokens: 20,
+      cached_tokens: 1,
+      output_tokens: 10,
+      reasoning_tokens: 0,
+    });
+    expect(readUsage({ usage: { total_tokens: 8.6, output_tokens: 3.4 } })).toMatchObject({
+      input_tokens: 6,
+      output_tokens: 3,
+    });
+  });
+
+  test("takes a thousand million tokens, and ignores more than any call can use", () => {
+    expect(readUsage({ usage: { prompt_tokens: 1e9 } })).toMatchObject({ input_tokens: 1e9 });
+    for (const huge of [1e9 + 1, 2 ** 53, 1e308, Number.POSITIVE_INFINITY]) {
+      expect(readUsage({ usage: { prompt_tokens: huge } })).toBeUndefined();
+      expect(readUsage({ usage: { prompt_tokens: huge, completion_tokens: 4 } })).toEqual({
+        input_tokens: 0,
+        cached_tokens: 0,
+        output_tokens: 4,
+        reasoning_tokens: 0,
+      });
+      const details = { cached_tokens: huge };
+      expect(
+        readUsage({ usage: { prompt_tokens: 3, prompt_tokens_details: details } }),
+      ).toMatchObject({ input_tokens: 3, cached_tokens: 0 });
+    }
+  });
+
+  test("takes the other name's count when one name's is none", () => {
+    expect(readUsage({ usage: { prompt_tokens: 1e300, input_tokens: 7 } })).toMatchObject({
+      input_tokens: 7,
+    });
+  });
+
+  test("never throws, and gives whole numbers that add up exactly, if anything", () => {
+    const count = fc.oneof(fc.double(), fc.integer(), fc.constant(1e9), fc.anything());
+    const usage = fc.record(
+      {
+        prompt_tokens: count,
+        completion_tokens: count,
+        total_tokens: count,
+        prompt_tokens_details: fc.record({ cached_tokens: count }),
+        output_tokens_details: fc.record({ reasoning_tokens: count }),
+      },
+      { requiredKeys: [] },
+    );
+    const body = fc.oneof(fc.anything(), fc.record({ usage: fc.oneof(usage, fc.anything()) }));
     fc.assert(
-      fc.property(fc.oneof(fc.anything(), fc.record({ usage: fc.anything() })), (body) => {
-        const numbers = Object.values(readUsage(body) ?? {});
-        expect(numbers.every((tokens) => Number.isFinite(tokens) && tokens >= 0)).toBe(true);
+      fc.property(body, (answer) => {
+        for (const tokens of Object.values(readUsage(answer) ?? {})) {
+          expect(Number.isSafeInteger(tokens) && tokens >= 0 && tokens <= 1e9).toBe(true);
+        }
       }),
+      { numRuns: 500 },
     );
   });
 });

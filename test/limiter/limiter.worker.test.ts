@@ -13,6 +13,7 @@ const ask = (batch: string, held: number, want: number): AcquireRequest => ({
   ref: ref(batch),
   held,
   costs: Array.from({ length: want }, () => 10),
+  ready: false,
   extraTokens: 0,
   answered: false,
 });
