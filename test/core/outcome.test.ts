@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   classifyAnswer,
@@ -197,5 +198,41 @@ describe("errorMessage", () => {
     [{ detail: "other" }],
   ])("of %j is none", (body) => {
     expect(errorMessage(body)).toBeUndefined();
+  });
+});
+
+describe("any answer at all", () => {
+  const word = fc.oneof(fc.string(), fc.constantFrom("true", "false", "1", "insufficient_quota"));
+  const answers = fc.record({
+    status: fc.integer({ min: 100, max: 599 }),
+    shouldRetry: fc.option(fc.constantFrom("true", "false"), { nil: undefined }),
+    retryAfter: fc.option(fc.nat({ max: 1e6 }), { nil: undefined }),
+    json: fc.oneof(
+      fc.constant(undefined),
+      fc.jsonValue(),
+      fc.record({ error: fc.record({ type: word, code: word }) }),
+    ),
+  });
+
+  test("has one verdict, by the rules of the official clients", () => {
+    fc.assert(
+      fc.property(answers, ({ status, shouldRetry, retryAfter, json }) => {
+        const headers = new Headers();
+        if (shouldRetry !== undefined) headers.set("x-should-retry", shouldRetry);
+        if (retryAfter !== undefined) headers.set("retry-after", String(retryAfter));
+        const verdict = classifyAnswer({ status, headers, json }, NOW_MS);
+        if (status >= 200 && status < 300) {
+          expect(verdict.kind).toBe(json === undefined ? "retry" : "succeeded");
+          return;
+        }
+        expect(verdict.kind).not.toBe("succeeded");
+        if (shouldRetry === "false") expect(verdict.kind).toBe("failed");
+        if (status === 429) expect(["throttled", "failed"]).toContain(verdict.kind);
+        else if (shouldRetry === "true") expect(verdict.kind).toBe("retry");
+        if ("afterMs" in verdict) {
+          expect(verdict.afterMs).toBe(retryAfter === undefined ? undefined : retryAfter * 1000);
+        }
+      }),
+    );
   });
 });

@@ -89,7 +89,8 @@ export class BatchRows {
   /** validating | in_progress → cancelling: nothing more is handed out. */
   cancel(nowMs: number): boolean {
     return this.#moved(
-      `UPDATE batch SET status = 'cancelling', cancelling_at = ?, ending = 'cancelled'
+      `UPDATE batch SET status = 'cancelling', cancelling_at = ?, ending = 'cancelled',
+         paused_at = NULL
        WHERE status IN ('validating', 'in_progress') RETURNING id`,
       nowMs,
     );
@@ -98,7 +99,8 @@ export class BatchRows {
   /** Stops handing out tasks because the window is over or all are done; status stays. */
   stop(ending: Ending): boolean {
     return this.#moved(
-      "UPDATE batch SET ending = ? WHERE ending IS NULL AND status = 'in_progress' RETURNING id",
+      `UPDATE batch SET ending = ?, paused_at = NULL
+       WHERE ending IS NULL AND status = 'in_progress' RETURNING id`,
       ending,
     );
   }

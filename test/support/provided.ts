@@ -1,0 +1,11 @@
+import "vitest";
+
+/** What the worker tests' setup, which runs in Node, gives to the tests, which run in workerd. */
+declare module "vitest" {
+  interface ProvidedContext {
+    upstreamUrl: string;
+    /** What the simulator was started with; see `PUT /_sim/settings`. */
+    upstreamSettings: { faults: { match?: string | undefined }[] };
+    receiverUrl: string;
+  }
+}
