@@ -69,6 +69,8 @@ export class Engine {
   view(): Result<BatchObject> {
     const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
+    // An alarm set by a clock that was ahead would sleep on; whoever looks wakes it.
+    this.#arm(this.#nextMs());
     return ok(viewOf(row, this.#store.progress()));
   }
 
@@ -225,17 +227,21 @@ export class Engine {
     );
   }
 
-  /** Sets the alarm, unless it is set for an earlier time that is still to come. */
+  /** Sets the alarm, unless it is set for an earlier time. One that is due comes by itself. */
   #arm(atMs: number | undefined): void {
     if (atMs === undefined) return;
-    const atLeast = Math.max(atMs, this.#world.nowMs() + 1);
+    const nowMs = this.#world.nowMs();
+    const atLeast = Math.max(atMs, nowMs + 1);
     if (this.#alarmAtMs !== undefined && this.#alarmAtMs <= atLeast) {
-      if (this.#alarmAtMs > this.#world.nowMs()) return;
+      if (nowMs - this.#alarmAtMs < OVERDUE_MS) return;
     }
     this.#alarmAtMs = atLeast;
     this.#world.setAlarm(atLeast);
   }
 }
+
+/** An alarm that has been due this long is not trusted to come any more. */
+const OVERDUE_MS = 60_000;
 
 const ENDED: readonly BatchStatus[] = ["completed", "expired", "cancelled"];
 

@@ -1,5 +1,6 @@
 import type { SQLSchemaMigration } from "durable-utils/sql-migrations";
 import type { TaskState } from "../core/task.ts";
+import type { Sent } from "../webhooks/deliver.ts";
 import type { BatchStatus, Endpoint } from "../wire/batch.ts";
 
 /**
@@ -192,7 +193,7 @@ export type DeliveryRow = {
   id: string;
   url: string;
   body: string;
-  state: "due" | "delivered" | "failed";
+  state: Sent["state"];
   attempts: number;
   next_at: number;
   last_status: number | null;

@@ -38,6 +38,8 @@ export interface Quota {
   cooldownUntilMs: number;
   /** 429s in a row, a burst of them counted once. */
   throttles: number;
+  /** The time of the last ask, by the clock that all times here are told by. */
+  askedAtMs: number;
 }
 
 /** What a batch says and asks. Absolute, so a lost message heals with the next one. */
@@ -102,7 +104,13 @@ export function tokenLimits(limits: UpstreamLimits): BucketLimits | undefined {
 
 /** The state of a quota that was never used. */
 export function freshQuota(): Quota {
-  return { requests: { tatMs: 0 }, tokens: { tatMs: 0 }, cooldownUntilMs: 0, throttles: 0 };
+  return {
+    requests: { tatMs: 0 },
+    tokens: { tatMs: 0 },
+    cooldownUntilMs: 0,
+    throttles: 0,
+    askedAtMs: 0,
+  };
 }
 
 /**
@@ -176,12 +184,17 @@ function afterNews(
 ): Quota {
   const requests = requestLimits(limits);
   const tokens = tokenLimits(limits);
+  // A clock that went back takes all times told by it along.
+  const backMs = Math.max(0, quota.askedAtMs - nowMs);
+  const requestsThen = { tatMs: quota.requests.tatMs - backMs };
+  const tokensThen = { tatMs: quota.tokens.tatMs - backMs };
   // Times further ahead than the arithmetic can put them come from a clock that was ahead.
   const next: Quota = {
-    requests: requests ? bounded(quota.requests, requests, 1, nowMs) : quota.requests,
-    tokens: tokens ? bounded(quota.tokens, tokens, TOKENS_AHEAD, nowMs) : quota.tokens,
-    cooldownUntilMs: Math.min(quota.cooldownUntilMs, nowMs + COOLDOWN_TOLD_MAX_MS),
+    requests: requests ? bounded(requestsThen, requests, 1, nowMs) : requestsThen,
+    tokens: tokens ? bounded(tokensThen, tokens, TOKENS_AHEAD, nowMs) : tokensThen,
+    cooldownUntilMs: Math.min(quota.cooldownUntilMs - backMs, nowMs + COOLDOWN_TOLD_MAX_MS),
     throttles: quota.throttles,
+    askedAtMs: nowMs,
   };
   if (tokens) next.tokens = settle(next.tokens, tokens, ask.extraTokens);
   if (ask.throttled) {

@@ -15,7 +15,8 @@ export const migrations: SQLSchemaMigration[] = [
         requests_tat REAL NOT NULL,
         tokens_tat REAL NOT NULL,
         cooldown_until REAL NOT NULL,
-        throttles INTEGER NOT NULL
+        throttles INTEGER NOT NULL,
+        asked_at REAL NOT NULL
       ) STRICT;
       CREATE TABLE IF NOT EXISTS hold (
         batch TEXT PRIMARY KEY,
@@ -34,6 +35,7 @@ export type QuotaRow = {
   tokens_tat: number;
   cooldown_until: number;
   throttles: number;
+  asked_at: number;
 };
 
 /** `batch` is `project/batch_id`. */

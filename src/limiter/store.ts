@@ -17,6 +17,7 @@ export class LimiterStore {
           tokens: { tatMs: row.tokens_tat },
           cooldownUntilMs: row.cooldown_until,
           throttles: row.throttles,
+          askedAtMs: row.asked_at,
         }
       : freshQuota();
     for (const hold of sql.exec<HoldRow>("SELECT * FROM hold")) {
@@ -42,12 +43,13 @@ export class LimiterStore {
   setQuota(quota: Quota): void {
     this.#quota = quota;
     this.#sql.exec(
-      `INSERT OR REPLACE INTO quota (id, requests_tat, tokens_tat, cooldown_until, throttles)
-       VALUES (1, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO quota (id, requests_tat, tokens_tat, cooldown_until, throttles,
+         asked_at) VALUES (1, ?, ?, ?, ?, ?)`,
       quota.requests.tatMs,
       quota.tokens.tatMs,
       quota.cooldownUntilMs,
       quota.throttles,
+      quota.askedAtMs,
     );
   }
 

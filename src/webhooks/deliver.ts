@@ -1,13 +1,22 @@
-import type { DeliveryRow } from "../batch/schema.ts";
 import type { Config } from "../config.ts";
 import { parseRetryAfter } from "../core/retry-after.ts";
 import { nextDeliveryDelayMs } from "./schedule.ts";
 import { signedHeaders } from "./sign.ts";
 import { checkTarget } from "./target.ts";
 
+/** A webhook to send. */
+export interface Due {
+  /** The webhook-id, the same at every attempt. */
+  id: string;
+  url: string;
+  body: string;
+  /** Attempts made so far. */
+  attempts: number;
+}
+
 /** What came of one attempt to deliver. */
 export interface Sent {
-  state: DeliveryRow["state"];
+  state: "due" | "delivered" | "failed";
   /** When to try again, for one that stays due. */
   nextMs: number;
   status: number | null;
@@ -26,7 +35,7 @@ const SLOW_DOWN = [429, 502, 503, 504];
  * throws.
  */
 export async function deliver(
-  delivery: DeliveryRow,
+  delivery: Due,
   secret: string | null,
   config: Config,
   nowMs: () => number,

@@ -107,10 +107,11 @@ describe("a Limiter whose rows were written by a clock that was", () => {
       const nowMs = Date.now();
       const thenMs = nowMs + rows.offMs;
       storage.sql.exec(
-        "INSERT INTO quota (id, requests_tat, tokens_tat, cooldown_until, throttles) VALUES (1, ?, ?, ?, 0)",
+        "INSERT INTO quota (id, requests_tat, tokens_tat, cooldown_until, throttles, asked_at) VALUES (1, ?, ?, ?, 0, ?)",
         rows.tat ? thenMs : 0,
         rows.tat ? thenMs : 0,
         rows.cooldown ? thenMs : 0,
+        nowMs,
       );
       if (rows.held !== undefined) {
         storage.sql.exec(

@@ -827,3 +827,22 @@ describe("admit", () => {
     expect(grant.startInMs).toEqual([0, 0, 0]);
   });
 });
+
+describe("a clock that goes back an hour", () => {
+  test("takes a small token limit's bucket along, so that nobody waits that hour", () => {
+    const limits = { maxConcurrency: 10, tpm: 6_000 };
+    const ask = {
+      batch: "a",
+      held: 0,
+      costs: [500],
+      ready: true,
+      extraTokens: 0,
+      answered: false,
+    };
+    const ahead = START_MS + 3_600_000;
+    const { quota } = admit(freshQuota(), new Map(), limits, ask, ahead, 0);
+    const { grant } = admit(quota, new Map(), limits, ask, START_MS, 0);
+    // What is left of the bucket: the next call waits seconds, as it would have without the jump.
+    expect(grant.retryInMs ?? 0).toBeLessThan(10_000);
+  });
+});
