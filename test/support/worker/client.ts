@@ -3,6 +3,9 @@ import type { BatchObject } from "../../../src/wire/batch.ts";
 import type { ErrorBody } from "../../../src/wire/errors.ts";
 import type { FileObject } from "../../../src/wire/file.ts";
 import type { OutputLine, Summary } from "../../../src/wire/results.ts";
+import { until } from "../wait.ts";
+
+export { until };
 
 /** The keys that the worker tests' configuration knows. */
 export const DEFAULT_KEY = "sk-test-default";
@@ -32,21 +35,6 @@ export async function open(body: Record<string, unknown>): Promise<BatchObject> 
 /** A batch as it stands. */
 export async function look(id: string): Promise<BatchObject> {
   return (await call(`/v1/batches/${id}`)).json();
-}
-
-/** Waits for a condition. @throws after `timeoutMs`, with what was last seen. */
-export async function until<T>(
-  see: () => Promise<T>,
-  good: (seen: T) => boolean,
-  timeoutMs = 30_000,
-): Promise<T> {
-  const endMs = Date.now() + timeoutMs;
-  for (;;) {
-    const seen = await see();
-    if (good(seen)) return seen;
-    if (Date.now() > endMs) throw new Error(`waited in vain; last seen: ${JSON.stringify(seen)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 const ENDED = ["completed", "failed", "expired", "cancelled"];
