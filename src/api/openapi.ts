@@ -1,4 +1,5 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "zod";
 import { errorBody } from "../wire/errors.ts";
 import type { AppEnv } from "./auth.ts";
 
@@ -17,6 +18,14 @@ export const refusals = {
 /** A response in the error shape. */
 export function refusal(description: string) {
   return { description, content: { "application/json": { schema: errorBody } } };
+}
+
+/** JSONL, each line of which is as a registered schema says. */
+export function jsonLines(line: string) {
+  return z.string().meta({
+    contentMediaType: "application/jsonl",
+    contentSchema: { type: "array", items: { $ref: `#/components/schemas/${line}` } },
+  });
 }
 
 /** Serves /openapi.json, made from the routes and their schemas. */

@@ -8,10 +8,10 @@ import { batchStub } from "../stubs.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { Result } from "../wire/errors.ts";
 import type { BatchRef } from "../wire/messages.ts";
-import { type OutputLine, type Summary, summary } from "../wire/results.ts";
+import { type OutputLine, outputLine, type Summary, summary } from "../wire/results.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
-import { onBatches, refusal, refusals } from "./openapi.ts";
+import { jsonLines, onBatches, refusal, refusals } from "./openapi.ts";
 
 /** Rows asked of a Batch at once; it sends fewer when they are long. */
 const PAGE_ROWS = 1_000;
@@ -19,6 +19,7 @@ const JSONL = "application/jsonl";
 
 /** GET /v1/batches/{id}/results: the summary, or output lines, from the first outcome on. */
 export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
+  app.openAPIRegistry.register("OutputLine", outputLine);
   const route = createRoute({
     method: "get",
     path: "/v1/batches/{id}/results",
@@ -39,7 +40,7 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
         description: "The results so far.",
         content: {
           "application/json": { schema: summary },
-          [JSONL]: { schema: z.string() },
+          [JSONL]: { schema: jsonLines("OutputLine") },
         },
       },
       404: refusal("No such batch."),

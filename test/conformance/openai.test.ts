@@ -17,7 +17,7 @@ beforeAll(async () => {
       { kind: "status", code: 400, match: "[refused]", attempts: "always" },
     ],
   });
-  client = new OpenAI({ baseURL: muster.url, apiKey: muster.apiKey });
+  client = new OpenAI({ baseURL: muster.url, apiKey: muster.apiKey, fetch: muster.fetch });
 });
 afterAll(() => muster.stop());
 
@@ -181,7 +181,12 @@ describe("the official openai client", () => {
 
   it("meets the errors it knows", async () => {
     await expect(client.batches.retrieve("batch_nope")).rejects.toBeInstanceOf(NotFoundError);
-    const stranger = new OpenAI({ baseURL: muster.url, apiKey: "sk-wrong", maxRetries: 0 });
+    const stranger = new OpenAI({
+      baseURL: muster.url,
+      apiKey: "sk-wrong",
+      maxRetries: 0,
+      fetch: muster.fetch,
+    });
     await expect(stranger.batches.list()).rejects.toBeInstanceOf(AuthenticationError);
     const endpoint = "/v1/nothing" as "/v1/responses";
     await expect(

@@ -7,6 +7,7 @@ import {
   type SimulatorSettings,
   startSimulator,
 } from "../../src/simulator/index.ts";
+import { readContract } from "./contract.ts";
 
 /** A whole Muster of a test's own: simulator, `wrangler dev`, fresh state. */
 export interface Running {
@@ -14,12 +15,15 @@ export interface Running {
   url: string;
   apiKey: string;
   simulator: Simulator;
+  /** Holds every response against /openapi.json. Give it to SDKs; `get` and `post` use it too. */
+  fetch: typeof fetch;
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   post(path: string, body: unknown): Promise<Response>;
   /** `kill -9` to the whole process tree. */
   kill(): Promise<void>;
   /** Starts again on the same state and the same upstream, after `kill`. */
   restart(): Promise<void>;
+  /** @throws naming every response that was not as /openapi.json says. */
   stop(): Promise<void>;
 }
 
@@ -43,10 +47,11 @@ export async function startTestMuster(
     },
   };
   let muster: Muster = await startMuster(options);
+  const contract = await readContract(() => muster.url);
   const send = (path: string, init: RequestInit): Promise<Response> => {
     const headers = new Headers(init.headers);
     headers.set("authorization", `Bearer ${muster.apiKey}`);
-    return fetch(`${muster.url}${path}`, { ...init, headers });
+    return contract.fetch(`${muster.url}${path}`, { ...init, headers });
   };
   return {
     get url() {
@@ -56,6 +61,7 @@ export async function startTestMuster(
       return muster.apiKey;
     },
     simulator,
+    fetch: contract.fetch,
     get: (path, headers = {}) => send(path, { headers }),
     post: (path, body) => send(path, { method: "POST", body: JSON.stringify(body) }),
     kill: () => muster.kill(),
@@ -66,6 +72,8 @@ export async function startTestMuster(
       await muster.stop();
       await simulator.close();
       await rm(stateDir, { recursive: true, force: true });
+      const faults = await contract.faults();
+      if (faults.length > 0) throw new Error(`not as /openapi.json says:\n${faults.join("\n")}`);
     },
   };
 }
