@@ -12,6 +12,7 @@ import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
 import { addSteerRoutes } from "./steer.ts";
 import { addTaskRoutes } from "./tasks.ts";
+import { addEndpointRoutes } from "./webhook-endpoints.ts";
 
 /** The HTTP side of Muster. */
 export function createApp(): OpenAPIHono<AppEnv> {
@@ -66,5 +67,6 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addDeliveryRoutes(app);
   addResultsRoute(app);
   addFileRoutes(app);
+  addEndpointRoutes(app);
   return app;
 }

@@ -3,9 +3,10 @@ import { z } from "zod";
 import { errorBody } from "../wire/errors.ts";
 import type { AppEnv } from "./auth.ts";
 
-/** What every /v1 route on batches has, and every one on files. */
+/** What every /v1 route on batches has, every one on files, and every one on endpoints. */
 export const onBatches = { tags: ["Batches"], security: [{ apiKey: [] }] };
 export const onFiles = { tags: ["Files"], security: [{ apiKey: [] }] };
+export const onEndpoints = { tags: ["Webhooks"], security: [{ apiKey: [] }] };
 
 /** The responses every /v1 route may give besides its own. */
 export const refusals = {
@@ -52,6 +53,7 @@ export function addDocument(app: OpenAPIHono<AppEnv>): void {
         name: "Files",
         description: "Request lines on their way in, output lines on their way out.",
       },
+      { name: "Webhooks", description: "Where a project hears that its batches have ended." },
     ],
   }));
 }

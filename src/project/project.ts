@@ -1,20 +1,24 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
+import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
+import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
 import type { OutputFile } from "./output-file.ts";
-import { type FileRow, migrations } from "./schema.ts";
+import { type Endpoint, type FileRow, migrations } from "./schema.ts";
 import { type FileQuery, type Page, ProjectStore } from "./store.ts";
 
 /** R2 deletes at most 1,000 keys in one call. */
 const DELETE_AT_ONCE = 1_000;
 const RETRY_MS = 60_000;
 
-/** One project: the index of its batches and files. */
+/** One project: the index of its batches and files, and its webhook endpoints. */
 export class Project extends DurableObject<Env> {
   #store: ProjectStore | undefined;
+  readonly #endpoints: Endpoints;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#endpoints = new Endpoints(ctx.storage.sql);
     ctx.blockConcurrencyWhile(async () => {
       await new SQLSchemaMigrations({ doStorage: ctx.storage, migrations }).runAll();
       this.#store = new ProjectStore(ctx.storage.sql);
@@ -88,6 +92,36 @@ export class Project extends DurableObject<Env> {
     if (row === undefined) return noSuch("file", id);
     store.removeFile(id);
     return ok(row);
+  }
+
+  /** See {@link Endpoints.create}. */
+  createEndpoint(asked: NewEndpoint): Result<NamedSecret> {
+    return this.#endpoints.create(asked, secretBytes(), Date.now());
+  }
+
+  /** See {@link Endpoints.get}. */
+  getEndpoint(id: string): Result<Endpoint> {
+    return this.#endpoints.get(id);
+  }
+
+  /** See {@link Endpoints.list}. */
+  listEndpoints(after: string | undefined, limit: number): Result<Page<Endpoint>> {
+    return this.#endpoints.list(after, limit);
+  }
+
+  /** See {@link Endpoints.update}. */
+  updateEndpoint(id: string, change: EndpointChange): Result<Endpoint> {
+    return this.#endpoints.update(id, change, Date.now());
+  }
+
+  /** See {@link Endpoints.remove}. */
+  removeEndpoint(id: string): Result<string> {
+    return this.#endpoints.remove(id);
+  }
+
+  /** See {@link Endpoints.rotate}. */
+  rotateEndpointSecret(id: string, keepOld: boolean): Result<NamedSecret> {
+    return this.#endpoints.rotate(id, keepOld, secretBytes(), Date.now());
   }
 
   /** Deletes what has expired: bytes first, so that none are left without their row. */

@@ -1,10 +1,15 @@
 import type { SQLSchemaMigration } from "durable-utils/sql-migrations";
+import type { EventType } from "../wire/event.ts";
 import type { FilePurpose } from "../wire/file.ts";
 
 /**
- * The tables of a Project. One writer: its store. Times are milliseconds since the epoch.
+ * The tables of a Project, and who writes them. Times are milliseconds since the epoch.
  * - `batch`: a row a batch, its index; everything else about it is in the batch's own object.
- * - `file`: a row a file. An uploaded one's bytes are in R2, an output file's in its batch.
+ *   Written by store.ts.
+ * - `file`: a row a file. An uploaded one's bytes are in R2, an output file's in its batch. Written
+ *   by store.ts.
+ * - `endpoint`: a row a webhook endpoint; `endpoint_secret`: a row each of its secrets in force.
+ *   Written by endpoint-store.ts.
  */
 export const migrations: SQLSchemaMigration[] = [
   {
@@ -31,6 +36,29 @@ export const migrations: SQLSchemaMigration[] = [
       CREATE INDEX IF NOT EXISTS file_expires ON file (expires_at) WHERE expires_at IS NOT NULL;
       CREATE INDEX IF NOT EXISTS file_batch ON file (batch_id) WHERE batch_id IS NOT NULL;`,
   },
+  {
+    idMonotonicInc: 2,
+    description: "webhook endpoints",
+    sql: `
+      CREATE TABLE IF NOT EXISTS endpoint (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        url TEXT NOT NULL,
+        event_types TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        disabled_at INTEGER,
+        disabled_reason TEXT,
+        rest_until INTEGER NOT NULL DEFAULT 0
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS endpoint_secret (
+        endpoint_id TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        secret TEXT NOT NULL,
+        expires_at INTEGER,
+        PRIMARY KEY (endpoint_id, generation)
+      ) STRICT, WITHOUT ROWID;`,
+  },
 ];
 
 export type FileRow = {
@@ -47,4 +75,25 @@ export type FileRow = {
   /** The batch that an output file is read from, and which of its two. */
   batch_id: string | null;
   kind: "output" | "error" | null;
+};
+
+export type EndpointRow = {
+  id: string;
+  name: string;
+  url: string;
+  /** JSON. */
+  event_types: string;
+  created_at: number;
+  /** Of the configuration or a secret; a delivery that began earlier says nothing about it. */
+  updated_at: number;
+  disabled_at: number | null;
+  disabled_reason: string | null;
+  /** It said that it has too much to do: nothing is sent before this time. */
+  rest_until: number;
+};
+
+/** An endpoint as it is shown: its types read, and a hint of its secret. */
+export type Endpoint = Omit<EndpointRow, "event_types"> & {
+  eventTypes: EventType[];
+  secretHint: string;
 };

@@ -47,6 +47,9 @@ export function refuse(
 }
 
 /** The answer to an id that names nothing in this project, be it another project's or nobody's. */
-export function noSuch(kind: "batch" | "file", id: string): { ok: false; problem: Problem } {
+export function noSuch(
+  kind: "batch" | "file" | "webhook endpoint",
+  id: string,
+): { ok: false; problem: Problem } {
   return refuse("not_found", `No ${kind} with id '${id}'.`, "id");
 }

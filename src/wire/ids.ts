@@ -31,6 +31,11 @@ export function newFileId(): string {
   return `file-${hex()}`;
 }
 
+/** A new webhook endpoint's id. It sorts by its time of creation. */
+export function newEndpointId(): string {
+  return `whe_${hex()}`;
+}
+
 /** A new consumer conversation's name. */
 export function newHolderId(): string {
   return hex();

@@ -104,6 +104,16 @@ describe("real responses are as /openapi.json says", () => {
   let output = "";
   let failed = "";
   let hooked = "";
+  const endpoint = {
+    name: "n",
+    url: "https://example.com/",
+    event_types: ["batch.completed"],
+  };
+  const endpoints = "/v1/webhook_endpoints";
+  const newEndpoint = async (): Promise<string> => {
+    const made: { id: string } = await (await post(endpoints, endpoint)).json();
+    return made.id;
+  };
 
   beforeAll(async () => {
     document = await readDocument();
@@ -260,6 +270,37 @@ describe("real responses are as /openapi.json says", () => {
     "delete /v1/files/{id}": [
       [200, async () => call(`/v1/files/${(await upload("x")).id}`, { method: "DELETE" })],
       [404, () => call(`/v1/files/file-${missing}`, { method: "DELETE" })],
+    ],
+    "get /v1/webhook_event_types": [[200, () => call("/v1/webhook_event_types")]],
+    "post /v1/webhook_endpoints": [
+      [200, () => post(endpoints, endpoint)],
+      [400, () => post(endpoints, { ...endpoint, url: "x" })],
+      [413, () => post(endpoints, " ".repeat(64 * 1024 + 1))],
+    ],
+    "get /v1/webhook_endpoints": [
+      [200, () => call(endpoints)],
+      [400, () => call(`${endpoints}?after=x`)],
+    ],
+    "get /v1/webhook_endpoints/{id}": [
+      [200, async () => call(`${endpoints}/${await newEndpoint()}`)],
+      [404, () => call(`${endpoints}/whe_${missing}`)],
+    ],
+    "post /v1/webhook_endpoints/{id}": [
+      [200, async () => post(`${endpoints}/${await newEndpoint()}`, { name: "other" })],
+      [
+        200,
+        async () => post(`${endpoints}/${await newEndpoint()}`, { muster: { enabled: false } }),
+      ],
+      [400, async () => post(`${endpoints}/${await newEndpoint()}`, { event_types: [] })],
+      [404, () => post(`${endpoints}/whe_${missing}`, {})],
+    ],
+    "delete /v1/webhook_endpoints/{id}": [
+      [200, async () => call(`${endpoints}/${await newEndpoint()}`, { method: "DELETE" })],
+      [404, () => call(`${endpoints}/whe_${missing}`, { method: "DELETE" })],
+    ],
+    "post /v1/webhook_endpoints/{id}/rotate_secret": [
+      [200, async () => post(`${endpoints}/${await newEndpoint()}/rotate_secret`, "")],
+      [404, () => post(`${endpoints}/whe_${missing}/rotate_secret`, "")],
     ],
   };
 

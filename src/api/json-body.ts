@@ -1,0 +1,38 @@
+import type { z } from "zod";
+import { readCapped } from "../core/read-capped.ts";
+import { ok, type Result, refuse } from "../wire/errors.ts";
+import { describeIssue } from "../wire/request.ts";
+
+/** Bytes of a body that carries settings, not tasks. */
+const MAX_BYTES = 64 * 1024;
+
+/**
+ * A request's JSON body by its schema, whatever its content type says. No body and `null` are an
+ * empty object: that is what the official SDK sends where it has nothing to say.
+ */
+export async function readJson<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+): Promise<Result<z.infer<T>>> {
+  let text: string | undefined;
+  try {
+    text = await readCapped(request, MAX_BYTES, { fatal: true });
+  } catch (error) {
+    const message = `The body broke off or is not valid UTF-8: ${String(error)}.`;
+    return refuse("invalid_request", message, undefined, "invalid_body");
+  }
+  if (text === undefined) {
+    return refuse("too_large", `The body is longer than ${MAX_BYTES} bytes.`);
+  }
+  let json: unknown;
+  try {
+    json = text.trim() === "" ? null : JSON.parse(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "";
+    return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
+  }
+  const parsed = schema.safeParse(json ?? {});
+  if (parsed.success) return ok(parsed.data);
+  const { param, message } = describeIssue(parsed.error);
+  return refuse("invalid_request", message, param || undefined);
+}
