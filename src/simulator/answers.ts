@@ -1,13 +1,14 @@
 import { digestText, type Endpoint, textOf } from "./digest.ts";
 import type { Draft } from "./draft.ts";
 import { embed } from "./embeddings.ts";
+import { messageObject } from "./message.ts";
 import type { ModelRequest } from "./requests.ts";
 
 /** `created` of every answer, in Unix seconds: a clock would make equal calls answer differently. */
 export const createdAt = 1_750_000_000;
 
 /**
- * The answer to a request, in the shape its endpoint has at OpenAI. Every id ends in the prompt's
+ * The answer to a request, in the shape its endpoint has at OpenAI or Anthropic. Every id ends in the prompt's
  * digest; embeddings have an id too, which OpenAI's have not, so that they carry it as well.
  */
 export function answerObject(request: ModelRequest, draft: Draft, seed: number): object {
@@ -99,6 +100,8 @@ const shapes: Record<Endpoint, (request: ModelRequest, draft: Draft, seed: numbe
       category_scores: ofEachCategory(0.0001),
     })),
   }),
+
+  "/v1/messages": messageObject,
 };
 
 function finishReason(draft: Draft): "length" | "stop" {

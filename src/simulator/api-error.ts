@@ -1,6 +1,6 @@
 import type { faultCodes } from "./settings.ts";
 
-/** An answer in OpenAI's error shape. */
+/** An answer in OpenAI's error shape; {@link anthropicBody} makes Anthropic's of it. */
 export interface ApiError {
   status: number;
   body: {
@@ -53,3 +53,28 @@ export const insufficientQuota = apiError(
   "You exceeded your current quota, please check your plan and billing details.",
   "insufficient_quota",
 );
+
+const anthropicTypes: Record<number, string> = {
+  401: "authentication_error",
+  402: "billing_error",
+  403: "permission_error",
+  404: "not_found_error",
+  409: "conflict_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  504: "timeout_error",
+  529: "overloaded_error",
+};
+
+/** The same error in Anthropic's shape. */
+export function anthropicBody({ status, body }: ApiError, requestId: string): object {
+  const type = anthropicTypes[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
+  // Their 429 about money differs from any other by this code alone.
+  const isAboutMoney = body.error.code === insufficientQuota.body.error.code;
+  const details = isAboutMoney ? { details: { error_code: "enforced_spend_limit_reached" } } : {};
+  return {
+    type: "error",
+    error: { type, message: body.error.message, ...details },
+    request_id: requestId,
+  };
+}

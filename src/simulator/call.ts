@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { ApiError } from "./api-error.ts";
+import { type ApiError, anthropicBody } from "./api-error.ts";
+import type { Dialect } from "./digest.ts";
 import type { Limits } from "./limits.ts";
 import type { PromptRecord, Tally } from "./stats.ts";
 
@@ -19,6 +20,7 @@ export class Call {
   /** What it counts in and is limited by: those of its arrival, whatever is reset meanwhile. */
   readonly tally: Tally;
   readonly limits: Limits;
+  readonly dialect: Dialect;
   readonly #requestId: string;
   #timer: NodeJS.Timeout | undefined;
   #status = "aborted";
@@ -32,14 +34,22 @@ export class Call {
     requestId: string,
     tally: Tally,
     limits: Limits,
+    dialect: Dialect,
   ) {
     this.request = request;
     this.response = response;
     this.#requestId = requestId;
     this.tally = tally;
     this.limits = limits;
-    tally.arrive(request.headers.authorization);
+    this.dialect = dialect;
+    tally.arrive(this.credential);
     response.on("close", () => this.#end());
+  }
+
+  /** The key the call came with, as its header has it. */
+  get credential(): string | undefined {
+    const { authorization, "x-api-key": key } = this.request.headers;
+    return authorization ?? (key === undefined ? undefined : `x-api-key: ${String(key)}`);
   }
 
   /** The limits have let this call in; its end makes room for another. */
@@ -63,8 +73,8 @@ export class Call {
   /** Sends the status line and headers, with the request id and the limits. */
   writeHead(status: number, headers: Record<string, string | number>): void {
     this.#status = String(status);
-    headers["x-request-id"] = this.#requestId;
-    this.limits.addHeaders(headers, performance.now());
+    headers[this.dialect === "anthropic" ? "request-id" : "x-request-id"] = this.#requestId;
+    this.limits.addHeaders(headers, performance.now(), this.dialect);
     this.response.writeHead(status, headers);
   }
 
@@ -75,7 +85,9 @@ export class Call {
   }
 
   sendError(error: ApiError, headers: Record<string, string> = {}): void {
-    const body = JSON.stringify(error.body);
+    const body = JSON.stringify(
+      this.dialect === "anthropic" ? anthropicBody(error, this.#requestId) : error.body,
+    );
     this.writeHead(error.status, {
       "content-type": "application/json",
       "content-length": Buffer.byteLength(body),

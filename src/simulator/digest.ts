@@ -7,6 +7,7 @@ export const promptFields = {
   "/v1/embeddings": "input",
   "/v1/completions": "prompt",
   "/v1/moderations": "input",
+  "/v1/messages": "messages",
 } as const;
 
 export type Endpoint = keyof typeof promptFields;
@@ -15,12 +16,22 @@ export function isEndpoint(path: string): path is Endpoint {
   return Object.hasOwn(promptFields, path);
 }
 
+/** Whose manners an endpoint has: keys, errors, ids and limits are told differently. */
+export type Dialect = "openai" | "anthropic";
+
+export function dialectOf(endpoint: Endpoint): Dialect {
+  return endpoint === "/v1/messages" ? "anthropic" : "openai";
+}
+
 /**
  * The canonical prompt of a request body: the text of its messages or inputs, in order and
- * whatever the role, joined by line feeds. Images, names and parameters are no part of it.
+ * whatever the role, joined by line feeds. Images, names and parameters are no part of it. The
+ * system prompt, which Anthropic has apart from the messages, comes first.
  */
 export function promptText(endpoint: Endpoint, body: Readonly<Record<string, unknown>>): string {
-  return textOf(body[promptFields[endpoint]]);
+  const text = textOf(body[promptFields[endpoint]]);
+  const system = dialectOf(endpoint) === "anthropic" ? textOf(body.system) : "";
+  return system === "" ? text : `${system}\n${text}`;
 }
 
 /** The first 16 hex digits of the SHA-256 of `promptText`: what each answer contains. */

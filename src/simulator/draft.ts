@@ -6,6 +6,8 @@ export interface Draft {
   /** `digest:<16 hex>` and a few sentences. */
   text: string;
   promptTokens: number;
+  /** The part of `promptTokens` that came from the prompt cache. */
+  cachedTokens: number;
   /** 0 for embeddings and moderations. */
   completionTokens: number;
   /** The answer met the request's limit on tokens. */
@@ -27,9 +29,11 @@ const withoutText = new Set(["/v1/embeddings", "/v1/moderations"]);
 
 /** Writes the answer of a request: a function of seed, prompt and model alone. */
 export function draftAnswer(request: ModelRequest, seed: number): Draft {
-  const { endpoint, digest, model, prompt, maxTokens } = request;
+  const { endpoint, digest, model, prompt, cachedText, maxTokens } = request;
   const promptTokens = countTokens(prompt);
-  if (withoutText.has(endpoint)) return { text: "", promptTokens, completionTokens: 0, cut: false };
+  const cachedTokens = cachedText === "" ? 0 : Math.min(promptTokens, countTokens(cachedText));
+  const input = { promptTokens, cachedTokens };
+  if (withoutText.has(endpoint)) return { text: "", ...input, completionTokens: 0, cut: false };
   const salt = textSalt(model);
   const start = Math.floor(chance(digest, seed, salt ^ 0x7465) * sentences.length);
   const length = 1 + Math.floor(chance(digest, seed, salt ^ 0x7874) * 6);
@@ -38,11 +42,11 @@ export function draftAnswer(request: ModelRequest, seed: number): Draft {
   for (let n = 0; n < length; n++) text += ` ${sentences[(start + n * 3) % sentences.length]}`;
   const completionTokens = countTokens(text);
   if (maxTokens === undefined || completionTokens <= maxTokens) {
-    return { text, promptTokens, completionTokens, cut: false };
+    return { text, ...input, completionTokens, cut: false };
   }
   // The digest stays whole: it is how checkers tell whose answer this is.
   const kept = text.slice(0, Math.max(opening.length, maxTokens * 4));
-  return { text: kept, promptTokens, completionTokens: maxTokens, cut: true };
+  return { text: kept, ...input, completionTokens: maxTokens, cut: true };
 }
 
 /** Tokens of a text, at four characters a token; at least one. */

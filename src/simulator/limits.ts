@@ -1,3 +1,4 @@
+import type { Dialect } from "./digest.ts";
 import type { LimitSettings } from "./settings.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -52,23 +53,37 @@ export class Limits {
     this.#letIn -= 1;
   }
 
-  /** Writes the `x-ratelimit-*` headers of the limits there are. */
-  addHeaders(headers: Record<string, string | number>, nowMs: number): void {
-    if (this.#requests) addBucketHeaders(headers, "requests", this.#requests, nowMs);
-    if (this.#tokens) addBucketHeaders(headers, "tokens", this.#tokens, nowMs);
+  /** Writes the `x-ratelimit-*` or `anthropic-ratelimit-*` headers of the limits there are. */
+  addHeaders(
+    headers: Record<string, string | number>,
+    nowMs: number,
+    dialect: Dialect = "openai",
+  ): void {
+    const add = dialect === "anthropic" ? addAnthropicHeaders : addBucketHeaders;
+    if (this.#requests) add(headers, "requests", this.#requests, nowMs);
+    if (this.#tokens) add(headers, "tokens", this.#tokens, nowMs);
   }
 }
 
-function addBucketHeaders(
+type AddHeaders = (
   headers: Record<string, string | number>,
   what: "requests" | "tokens",
   bucket: TokenBucket,
   nowMs: number,
-): void {
+) => void;
+
+const addBucketHeaders: AddHeaders = (headers, what, bucket, nowMs) => {
   headers[`x-ratelimit-limit-${what}`] = bucket.perMinute;
   headers[`x-ratelimit-remaining-${what}`] = Math.floor(bucket.level(nowMs));
   headers[`x-ratelimit-reset-${what}`] = goDuration(bucket.resetMs(nowMs));
-}
+};
+
+const addAnthropicHeaders: AddHeaders = (headers, what, bucket, nowMs) => {
+  const resetAtMs = Date.now() + Math.ceil(bucket.resetMs(nowMs));
+  headers[`anthropic-ratelimit-${what}-limit`] = bucket.perMinute;
+  headers[`anthropic-ratelimit-${what}-remaining`] = Math.floor(bucket.level(nowMs));
+  headers[`anthropic-ratelimit-${what}-reset`] = new Date(resetAtMs).toISOString();
+};
 
 /** Milliseconds as Go writes them: `12ms`, `1.5s`, `6m0s`, `1h0m0s`. */
 export function goDuration(ms: number): string {

@@ -1,5 +1,5 @@
 import { type ApiError, badRequest } from "./api-error.ts";
-import { digestText, type Endpoint, promptFields, textOf } from "./digest.ts";
+import { digestText, type Endpoint, promptFields, promptText, textOf } from "./digest.ts";
 
 /** A checked request to the model. */
 export interface ModelRequest {
@@ -13,6 +13,8 @@ export interface ModelRequest {
   maxTokens: number | undefined;
   stream: boolean;
   includeUsage: boolean;
+  /** Text that the body marks for the prompt cache, which is always warm here. Messages only. */
+  cachedText: string;
   /** Embeddings only. */
   dimensions: number | undefined;
   base64: boolean;
@@ -44,7 +46,11 @@ export function readRequest(
   const input = body[field];
   const complaint = checkInput(endpoint, field, input);
   if (complaint) return { error: complaint };
-  if (body.stream === true && endpoint !== "/v1/chat/completions") {
+  if (endpoint === "/v1/messages" && !isAllowance(body.max_tokens)) {
+    const message = "max_tokens: a whole number from 0 is required";
+    return { error: badRequest(message, "max_tokens", "missing_required_parameter") };
+  }
+  if (body.stream === true && !streamed.has(endpoint)) {
     return {
       error: badRequest(
         `The simulator does not stream ${endpoint}.`,
@@ -53,7 +59,7 @@ export function readRequest(
       ),
     };
   }
-  const prompt = textOf(input);
+  const prompt = promptText(endpoint, body);
   const options = body.stream_options;
   return {
     request: {
@@ -65,10 +71,25 @@ export function readRequest(
       maxTokens: count(body.max_completion_tokens ?? body.max_tokens ?? body.max_output_tokens),
       stream: body.stream === true,
       includeUsage: isRecord(options) && options.include_usage === true,
+      cachedText: endpoint === "/v1/messages" ? cachedText(body.system) : "",
       dimensions: count(body.dimensions),
       base64: body.encoding_format === "base64",
     },
   };
+}
+
+const streamed: ReadonlySet<Endpoint> = new Set(["/v1/chat/completions", "/v1/messages"]);
+/** Endpoints whose input is a list of messages, and never bare text. */
+const ofMessages: ReadonlySet<Endpoint> = streamed;
+
+/** Anthropic takes 0, which only fills the prompt cache. */
+function isAllowance(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0;
+}
+
+function cachedText(system: unknown): string {
+  if (!Array.isArray(system)) return "";
+  return textOf(system.filter((block) => isRecord(block) && isRecord(block.cache_control)));
 }
 
 function checkInput(endpoint: Endpoint, field: string, input: unknown): ApiError | undefined {
@@ -79,14 +100,14 @@ function checkInput(endpoint: Endpoint, field: string, input: unknown): ApiError
       "missing_required_parameter",
     );
   }
-  const isText = typeof input === "string" && endpoint !== "/v1/chat/completions";
+  const isText = typeof input === "string" && !ofMessages.has(endpoint);
   if (!isText && !Array.isArray(input)) {
     return badRequest(`Invalid type for '${field}'.`, field, "invalid_type");
   }
   if (input.length === 0 && endpoint !== "/v1/completions") {
     return badRequest(`Invalid '${field}': it must not be empty.`, field, "empty_array");
   }
-  if (endpoint !== "/v1/chat/completions" || !Array.isArray(input)) return undefined;
+  if (!ofMessages.has(endpoint) || !Array.isArray(input)) return undefined;
   const wrong = input.findIndex(
     (message) => !isRecord(message) || typeof message.role !== "string",
   );

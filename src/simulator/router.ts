@@ -4,7 +4,7 @@ import { createdAt } from "./answers.ts";
 import { type ApiError, apiError } from "./api-error.ts";
 import { Call } from "./call.ts";
 import { handleControl } from "./control.ts";
-import { isEndpoint } from "./digest.ts";
+import { dialectOf, isEndpoint } from "./digest.ts";
 import { readBody } from "./read-body.ts";
 import type { Upstream } from "./upstream.ts";
 import { walk } from "./walk.ts";
@@ -32,7 +32,8 @@ export function createHandler(
     requests += 1;
     const requestId = `req_${run}${requests.toString(16).padStart(8, "0")}`;
     if (request.method === "POST" && isEndpoint(path)) {
-      const call = new Call(request, response, requestId, upstream.tally, upstream.limits);
+      const { tally, limits } = upstream;
+      const call = new Call(request, response, requestId, tally, limits, dialectOf(path));
       readBody(request, (text) => {
         if (text === undefined) call.sendError(tooLarge);
         else walk(upstream, call, path, text);

@@ -21,8 +21,9 @@ export interface Simulator {
 }
 
 /**
- * Starts an OpenAI-compatible upstream on 127.0.0.1 whose answers, latencies and faults follow
- * from seed, prompt and model. Without a port it takes a free one. Throws `SettingsError`.
+ * Starts an upstream on 127.0.0.1 that speaks OpenAI's API and Anthropic's `/v1/messages`, and whose
+ * answers, latencies and faults follow from seed, prompt and model. Without a port it takes a free
+ * one. Throws `SettingsError`.
  */
 export async function startSimulator(
   settings: SimulatorSettings = {},

@@ -90,7 +90,7 @@ const fault = z.discriminatedUnion("kind", [
 
 export const settingsSchema = z.strictObject({
   seed: z.int().default(1),
-  /** When set, any other bearer key gets 401. */
+  /** When set, any other key gets 401: bearer, or for messages `x-api-key` as well. */
   apiKey: z.string().min(1).optional(),
   latency: latency.default({ kind: "fixed", ms: 20 }),
   /** Headers at once and the body after the latency, instead of both after it. */

@@ -1,21 +1,15 @@
 import { completionUsage, createdAt } from "./answers.ts";
 import type { Answered, Call } from "./call.ts";
 import type { Draft } from "./draft.ts";
+import { piecesOf } from "./pieces.ts";
 import type { ModelRequest } from "./requests.ts";
 
 export const eventStream = "text/event-stream; charset=utf-8";
 
-/** The most pieces that a text comes in: each one costs a timer. */
-const maxPieces = 8;
-
 /** The server-sent events of a streamed chat completion, the last of them `[DONE]`. */
 export function chatEvents(request: ModelRequest, draft: Draft): string[] {
-  const { text } = draft;
-  const pieceLength = Math.max(16, Math.ceil(text.length / maxPieces));
   const events = [chunk(request, choice({ role: "assistant", content: "", refusal: null }))];
-  for (let at = 0; at < text.length; at += pieceLength) {
-    events.push(chunk(request, choice({ content: text.slice(at, at + pieceLength) })));
-  }
+  for (const content of piecesOf(draft.text)) events.push(chunk(request, choice({ content })));
   events.push(chunk(request, choice({}, draft.cut ? "length" : "stop")));
   if (request.includeUsage) events.push(chunk(request, [], completionUsage(draft)));
   events.push("data: [DONE]\n\n");

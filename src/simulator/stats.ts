@@ -23,7 +23,10 @@ export interface Stats {
   repeatedPrompts: number;
   firstCallAt: number | null;
   lastAnswerAt: number | null;
-  /** Calls by the value of their Authorization header; `(none)` where there was none. */
+  /**
+   * Calls by the value of their Authorization header, or by `x-api-key: VALUE`; `(none)` where there
+   * was neither.
+   */
   authorizations: Record<string, number>;
 }
 

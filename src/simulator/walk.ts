@@ -1,11 +1,12 @@
 import { answerObject } from "./answers.ts";
-import { apiError } from "./api-error.ts";
+import { apiError, badRequest } from "./api-error.ts";
 import type { Call } from "./call.ts";
 import type { Endpoint } from "./digest.ts";
 import { type Draft, draftAnswer } from "./draft.ts";
 import { faultDelayMs, pickFault } from "./faults.ts";
 import { drawLatencyMs } from "./latency.ts";
 import { type Refusal, retryHeaders } from "./limits.ts";
+import { messageEvents } from "./message.ts";
 import { type Reply, sendReply, writeReplyHead } from "./reply.ts";
 import { type ModelRequest, readRequest } from "./requests.ts";
 import type { Latency, Settings } from "./settings.ts";
@@ -21,16 +22,27 @@ const wrongKey = apiError(
   "invalid_api_key",
 );
 
+const noVersion = badRequest("anthropic-version: header is required", null, "missing_header");
+
 /** A call whose body has come: key, request, limits, fault, answer, in this order. */
 export function walk(upstream: Upstream, call: Call, endpoint: Endpoint, text: string): void {
   const { apiKey } = upstream.settings;
-  if (apiKey && call.request.headers.authorization !== `Bearer ${apiKey}`) {
+  if (apiKey && !opens(call, apiKey)) {
     call.sendError(wrongKey);
+    return;
+  }
+  if (call.dialect === "anthropic" && call.request.headers["anthropic-version"] === undefined) {
+    call.sendError(noVersion);
     return;
   }
   const read = readRequest(endpoint, text);
   if ("request" in read) pass(upstream, call, read.request);
   else call.sendError(read.error);
+}
+
+function opens({ credential, dialect }: Call, apiKey: string): boolean {
+  if (credential === `Bearer ${apiKey}`) return true;
+  return dialect === "anthropic" && credential === `x-api-key: ${apiKey}`;
 }
 
 /** The limits, which let the call in or refuse it. */
@@ -69,7 +81,7 @@ function conclude(
     const intended = { origin, answered: { record, latencyMs: waitMs }, reply };
     call.after(waitMs, () => strike(call, fault, intended));
   } else if (request.stream) {
-    streamEvents(call, chatEvents(request, draft), answered);
+    streamEvents(call, eventsOf(request, draft), answered);
   } else if (settings.headersFirst) {
     const whole = reply();
     writeReplyHead(call, whole);
@@ -82,11 +94,17 @@ function conclude(
 
 function replyTo(request: ModelRequest, draft: Draft, seed: number): Reply {
   return request.stream
-    ? { contentType: eventStream, body: chatEvents(request, draft).join("") }
+    ? { contentType: eventStream, body: eventsOf(request, draft).join("") }
     : {
         contentType: "application/json",
         body: JSON.stringify(answerObject(request, draft, seed)),
       };
+}
+
+function eventsOf(request: ModelRequest, draft: Draft): string[] {
+  return request.endpoint === "/v1/messages"
+    ? messageEvents(request, draft)
+    : chatEvents(request, draft);
 }
 
 function refuse(call: Call, { limit, retryAfterMs }: Refusal): void {
