@@ -4,6 +4,7 @@ import { newRequestId } from "../wire/ids.ts";
 import { describeIssue } from "../wire/request.ts";
 import { type AppEnv, authenticate } from "./auth.ts";
 import { addBatchRoutes } from "./batches.ts";
+import { addChangeBatchRoute } from "./change-batch.ts";
 import { addCreateBatchRoute } from "./create-batch.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
@@ -62,6 +63,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   app.use("/v1/*", authenticate);
   addCreateBatchRoute(app);
   addBatchRoutes(app);
+  addChangeBatchRoute(app);
   addSteerRoutes(app);
   addTaskRoutes(app);
   addDeliveryRoutes(app);

@@ -39,7 +39,7 @@ interface Asked {
   endpoint: Endpoint;
   options: Pick<
     z.infer<typeof fromFile>,
-    "metadata" | "completion_window" | "max_concurrency" | "webhook" | "on_unknown"
+    "metadata" | "completion_window" | "max_concurrency" | "priority" | "webhook" | "on_unknown"
   >;
   inputFileId: string | null;
   tasks: NewTask[] | null;
@@ -215,6 +215,7 @@ async function openBatch(
     completion_window: options.completion_window,
     metadata: options.metadata ? JSON.stringify(options.metadata) : null,
     max_concurrency: options.max_concurrency ?? null,
+    priority: options.priority,
     webhook_url: webhook?.url ?? null,
     webhook_secret: secret,
     on_unknown: options.on_unknown,

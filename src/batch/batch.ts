@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { type Config, readConfig } from "../config.ts";
-import type { BatchObject } from "../wire/batch.ts";
+import type { BatchChange, BatchObject } from "../wire/batch.ts";
 import { type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { NOTHING } from "./dispatch.ts";
@@ -54,6 +54,11 @@ export class Batch extends DurableObject<Env> {
   /** See {@link Engine.resume}. */
   resume(): Result<BatchObject> {
     return this.#engine?.resume() ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.change}. */
+  change(change: BatchChange): Result<BatchObject> {
+    return this.#engine?.change(change) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.retry}. */

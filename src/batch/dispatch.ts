@@ -154,10 +154,16 @@ export class Dispatch {
   #ready(cap: number): number {
     const row = this.#row();
     if (!isActive(row)) return 0;
-    const { total, running } = this.#store.progress();
-    const room = (row.max_concurrency ?? Number.POSITIVE_INFINITY) - running;
-    const limit = Math.max(0, Math.min(cap, room));
+    const { total } = this.#store.progress();
+    const limit = Math.min(cap, this.#room());
     return limit === 0 ? 0 : this.#store.tasks.ready(total, limit, this.#world.nowMs());
+  }
+
+  /** Calls that may be added by the batch's own limit. */
+  #room(): number {
+    const { max_concurrency } = this.#row();
+    if (max_concurrency === null) return Number.POSITIVE_INFINITY;
+    return Math.max(0, max_concurrency - this.#store.progress().running);
   }
 
   #costs(want: number): number[] {
@@ -169,12 +175,14 @@ export class Dispatch {
   #claim(holder: string, startInMs: readonly number[]): Assignment[] {
     const store = this.#store;
     if (!isActive(this.#row())) return [];
+    // The batch's own limit may have sunk since the permits were asked for.
+    const limit = Math.min(startInMs.length, this.#room());
     const nowMs = this.#world.nowMs();
     try {
       const claimed = store.transaction(() => {
         // A sweep may have taken the holder for gone while it waited for its permits.
         store.holders.seen(holder, nowMs);
-        return store.tasks.claim(startInMs.length, holder, CLAIM_BYTES, nowMs);
+        return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs);
       });
       return claimed.map((task, index) => ({ ...task, startInMs: startInMs[index] ?? 0 }));
     } catch (error) {

@@ -1,5 +1,11 @@
 import type { Config } from "../config.ts";
-import { type BatchObject, type BatchStatus, windowMs } from "../wire/batch.ts";
+import {
+  type BatchChange,
+  type BatchObject,
+  type BatchStatus,
+  DEFAULT_PRIORITY,
+  windowMs,
+} from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { Dispatch } from "./dispatch.ts";
@@ -111,6 +117,35 @@ export class Engine {
   resume(): Result<BatchObject> {
     if (this.#store.rows.get() === undefined) return NOT_OPENED;
     if (this.#store.rows.resume()) this.#arm(this.#world.nowMs() + 1);
+    return this.view();
+  }
+
+  /** Changes what may be changed while it runs; of a batch that has ended, the metadata alone. */
+  change(change: BatchChange): Result<BatchObject> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    const { max_concurrency = row.max_concurrency, priority = row.priority, metadata } = change;
+    const refused = this.#store.transaction(() => {
+      const limit = (["max_concurrency", "priority"] as const).find((name) => name in change);
+      if (limit !== undefined) {
+        const { rows } = this.#store;
+        if (!rows.setLimits(max_concurrency, priority ?? DEFAULT_PRIORITY)) return limit;
+      }
+      if (metadata !== undefined) {
+        this.#store.rows.setMetadata(metadata === null ? null : JSON.stringify(metadata));
+      }
+      return undefined;
+    });
+    if (refused !== undefined) {
+      return refuse(
+        "invalid_request",
+        `${refused}: this batch is ${row.status}; of one that has ended only the metadata can be changed.`,
+        refused,
+        "batch_not_changeable",
+      );
+    }
+    // More may be called now than there are consumers for.
+    this.#dispatch.wake(this.#world.nowMs());
     return this.view();
   }
 

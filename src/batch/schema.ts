@@ -126,6 +126,11 @@ export const migrations: SQLSchemaMigration[] = [
         last_error TEXT
       ) STRICT;`,
   },
+  {
+    idMonotonicInc: 2,
+    description: "a batch's weight where batches compete",
+    sql: "ALTER TABLE batch ADD COLUMN priority INTEGER NOT NULL DEFAULT 10;",
+  },
 ];
 
 /**
@@ -145,6 +150,8 @@ export type BatchRow = {
   /** JSON. */
   metadata: string | null;
   max_concurrency: number | null;
+  /** Its weight where batches compete: 1 to 100. */
+  priority: number;
   webhook_url: string | null;
   webhook_secret: string | null;
   /** What becomes of a task whose consumer was lost: called again, or failed. */

@@ -58,6 +58,7 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
         outcomes_sha256: row.outcomes_sha256,
       },
       max_concurrency: row.max_concurrency,
+      priority: row.priority,
       webhook: row.webhook_url === null ? null : { url: row.webhook_url },
     },
   };

@@ -60,10 +60,18 @@ export const webhook = z.strictObject({
 /** What becomes of a task whose consumer was lost: it is called again, or it fails. */
 export const onUnknown = z.enum(["retry", "fail"], { error: "retry or fail" });
 
+/** Calls of one batch in flight at most. */
+export const maxConcurrency = z.number().int().min(1).max(10_000);
+
+/** A batch's weight where batches compete: one with 20 gets twice the calls of one with 10. */
+export const priority = z.number().int().min(1).max(100);
+export const DEFAULT_PRIORITY = 10;
+
 const options = {
   metadata: metadata.nullish(),
   completion_window: completionWindow.default("24h"),
-  max_concurrency: z.number().int().min(1).max(10_000).optional(),
+  max_concurrency: maxConcurrency.optional(),
+  priority: priority.default(DEFAULT_PRIORITY),
   webhook: webhook.optional(),
   on_unknown: onUnknown.default("retry"),
 };
@@ -106,6 +114,28 @@ export const fromRequests = z
     ...options,
   })
   .meta({ id: "CreateBatchFromRequests" });
+
+const CHANGES = {
+  max_concurrency: maxConcurrency
+    .nullish()
+    .meta({ description: "null takes the batch's own limit away." }),
+  priority: priority.nullish().meta({ description: `null is ${DEFAULT_PRIORITY}.` }),
+  metadata: metadata.nullish().meta({ description: "In place of all pairs there were." }),
+};
+
+/** What can be changed of a batch. A member that is absent stays as it is. */
+export const batchChange = z
+  .strictObject(CHANGES, {
+    error: ({ code }) =>
+      code === "unrecognized_keys"
+        ? `only ${Object.keys(CHANGES).join(", ")} can be changed`
+        : undefined,
+  })
+  .refine((change) => Object.keys(change).length > 0, {
+    error: `takes at least one of ${Object.keys(CHANGES).join(", ")}`,
+  })
+  .meta({ id: "BatchChange", minProperties: 1 });
+export type BatchChange = z.infer<typeof batchChange>;
 
 const at = z.number().int().nullable();
 
@@ -182,6 +212,7 @@ export const batchObject = z
         })
         .meta({ id: "Audit" }),
       max_concurrency: z.number().int().nullable(),
+      priority: z.number().int(),
       webhook: z
         .object({
           url: z.string(),

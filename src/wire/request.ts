@@ -218,7 +218,8 @@ export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>):
 export function describeIssue(error: z.ZodError): { param: string; message: string } {
   const [issue] = error.issues;
   if (issue === undefined) return { param: "", message: "The body is not valid." };
-  const param = issue.path.reduce<string>(
+  const unknown = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
+  const param = [...issue.path, ...unknown].reduce<string>(
     (path, step) =>
       typeof step === "number"
         ? `${path}[${step}]`

@@ -10,6 +10,7 @@ import {
   ended,
   formBytes,
   open,
+  patch,
   post,
   postForm,
   unique,
@@ -168,6 +169,11 @@ describe("real responses are as /openapi.json says", () => {
       [200, () => call(`/v1/batches/${batch}`)],
       [200, () => call(`/v1/batches/${failed}`)],
       [404, () => call(`/v1/batches/batch_${missing}`)],
+    ],
+    "patch /v1/batches/{id}": [
+      [200, () => patch(batch, { metadata: { a: "c" } })],
+      [400, () => patch(batch, { max_concurrency: 2 })],
+      [404, () => patch(`batch_${missing}`, { metadata: null })],
     ],
     "post /v1/batches/{id}/cancel": [
       [

@@ -14,15 +14,16 @@ import { answerBody } from "./upstream.ts";
  */
 export const WATCH = `
   CREATE TEMP TABLE seen (n INTEGER PRIMARY KEY, kind TEXT, seq INTEGER, attempt INTEGER,
-    holder TEXT, was TEXT, becomes TEXT, active INTEGER);
+    holder TEXT, was TEXT, becomes TEXT, active INTEGER, over INTEGER);
   CREATE TEMP TRIGGER watch_batch AFTER UPDATE OF status ON main.batch
     WHEN old.status <> new.status
     BEGIN INSERT INTO seen (kind, was, becomes) VALUES ('batch', old.status, new.status); END;
   CREATE TEMP TRIGGER watch_task AFTER UPDATE ON main.task
     WHEN old.state <> new.state OR old.attempt <> new.attempt OR old.holder IS NOT new.holder
-    BEGIN INSERT INTO seen (kind, seq, attempt, holder, was, becomes, active)
+    BEGIN INSERT INTO seen (kind, seq, attempt, holder, was, becomes, active, over)
       SELECT 'task', new.seq, new.attempt - old.attempt, new.holder, old.state, new.state,
-        batch.status = 'in_progress' AND batch.ending IS NULL AND batch.paused_at IS NULL
+        batch.status = 'in_progress' AND batch.ending IS NULL AND batch.paused_at IS NULL,
+        (SELECT count(*) FROM task WHERE state = 'running') > batch.max_concurrency
       FROM batch; END;
   CREATE TEMP TRIGGER watch_outcome AFTER UPDATE ON main.outcome
     BEGIN INSERT INTO seen (kind, seq) VALUES ('outcome changed', new.seq); END;
@@ -37,6 +38,8 @@ type Seen = {
   was: string;
   becomes: string;
   active: number;
+  /** 1 when more calls are in flight than the batch's own limit. */
+  over: number | null;
 };
 
 const BATCH_EDGES: Record<BatchStatus, readonly BatchStatus[]> = {
@@ -170,9 +173,6 @@ export class Ledger {
     this.#checkCounts(progress, tasks, outcomes);
     this.#checkOutcomes(tasks, outcomes);
     this.#checkOnce(progress, tasks);
-    if (row.max_concurrency !== null && progress.running > row.max_concurrency) {
-      this.#fail(`has ${progress.running} calls in flight of at most ${row.max_concurrency}`);
-    }
     const ended = REOPENED.includes(row.status);
     if (ended && progress.pending + progress.running > 0) {
       this.#fail(`is ${row.status} with tasks open`);
@@ -213,7 +213,7 @@ export class Ledger {
     }
   }
 
-  #checkTaskChange({ seq, attempt: more, holder, was, becomes, active }: Seen): void {
+  #checkTaskChange({ seq, attempt: more, holder, was, becomes, active, over }: Seen): void {
     const rerun = this.reopening && RERUN.includes(was) && becomes === "pending";
     if (!rerun && !TASK_EDGES[was as TaskState].some((edge) => edge === becomes)) {
       this.#fail(`task ${seq} went from ${was} to ${becomes}`);
@@ -226,6 +226,7 @@ export class Ledger {
     }
     if (becomes !== "running") return;
     if (active !== 1) this.#fail(`handed out task ${seq} while it hands out nothing`);
+    if (over === 1) this.#fail(`handed out task ${seq} with too many of its calls in flight`);
     if (holder !== null) this.#claimed.set(`${seq}/${this.#attemptOf(seq)}`, holder);
   }
 

@@ -217,7 +217,8 @@ function openBatch(simulation: Simulation): void {
 }
 
 function steeringMoves(simulation: Simulation, all: Move[]): void {
-  const { faults } = simulation.plan;
+  const { chance, plan } = simulation;
+  const { faults } = plan;
   for (const batch of simulation.batches) {
     if (batch.gone) continue;
     const { engine, ledger, name } = batch;
@@ -228,6 +229,11 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
     add(faults.pause, "pause", () => engine.pause());
     add(faults.pause, "resume", () => engine.resume());
     add(faults.poke, "poke", () => engine.poke());
+    add(faults.change, "change", () => {
+      const max_concurrency = chance.maybe(0.2) ? null : chance.between(1, 6);
+      const changed = engine.change({ max_concurrency, priority: chance.between(1, 100) });
+      simulation.say(`    max ${max_concurrency}: ${changed.ok ? "done" : "refused"}`);
+    });
     add(faults.retry, "retry", () => {
       ledger.reopening = true;
       engine.retry();

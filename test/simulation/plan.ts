@@ -19,6 +19,8 @@ export interface Faults {
   pause: number;
   retry: number;
   resend: number;
+  /** A client changes the batch's own limit. */
+  change: number;
   poke: number;
   /** Alarms that come late. */
   lateAlarm: number;
@@ -92,6 +94,7 @@ export function drawPlan(chance: Chance): Plan {
       pause: at(0.3),
       retry: at(0.4),
       resend: at(0.1),
+      change: at(0.4),
       poke: at(0.1),
       lateAlarm: at(0.4),
     },

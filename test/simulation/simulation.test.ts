@@ -92,6 +92,14 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     noticed: /handed out task \d+ while it hands out nothing/,
   },
   {
+    what: "a change of a batch's limit leaves it none",
+    options: broken(
+      "UPDATE batch SET max_concurrency = ?, priority = ?",
+      "UPDATE batch SET max_concurrency = coalesce(?, 1) - 1, priority = ?",
+    ),
+    noticed: /never comes/,
+  },
+  {
     what: "retry drops what succeeded",
     options: broken("DELETE FROM outcome WHERE ok = 0", "DELETE FROM outcome"),
     noticed: /lost the outcome of task/,

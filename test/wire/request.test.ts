@@ -470,7 +470,7 @@ describe("describeIssue", () => {
     [fromPrompts, { ...prompts, prompts: ["p", 3] }, "prompts[1]"],
     [fromPrompts, { ...prompts, metadata: { team: 5 } }, "metadata.team"],
     [fromPrompts, { ...prompts, webhook: { url: 5 } }, "webhook.url"],
-    [fromPrompts, { ...prompts, webhook: { url: "u", secrets: "" } }, "webhook"],
+    [fromPrompts, { ...prompts, webhook: { url: "u", secrets: "" } }, "webhook.secrets"],
     [fromPrompts, { ...prompts, completion_window: "1y" }, "completion_window"],
     [fromPrompts, { ...prompts, max_concurrency: 0 }, "max_concurrency"],
   ])(

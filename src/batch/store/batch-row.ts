@@ -13,6 +13,7 @@ export type NewBatch = Pick<
   | "completion_window"
   | "metadata"
   | "max_concurrency"
+  | "priority"
   | "webhook_url"
   | "webhook_secret"
   | "on_unknown"
@@ -42,9 +43,9 @@ export class BatchRows {
   insert(row: NewBatch): boolean {
     const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
-         completion_window, metadata, max_concurrency, webhook_url, webhook_secret, on_unknown,
-         input_sha256, source_key, created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating') RETURNING id`,
+         completion_window, metadata, max_concurrency, priority, webhook_url, webhook_secret,
+         on_unknown, input_sha256, source_key, created_at, expires_at, status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating') RETURNING id`,
       row.project,
       row.batch_id,
       row.upstream,
@@ -53,6 +54,7 @@ export class BatchRows {
       row.completion_window,
       row.metadata,
       row.max_concurrency,
+      row.priority,
       row.webhook_url,
       row.webhook_secret,
       row.on_unknown,
@@ -156,6 +158,21 @@ export class BatchRows {
     return this.#moved(
       "UPDATE batch SET paused_at = NULL WHERE paused_at IS NOT NULL RETURNING id",
     );
+  }
+
+  /** Replaces what a client may change while the batch runs. False when it has ended. */
+  setLimits(maxConcurrency: number | null, priority: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET max_concurrency = ?, priority = ?
+       WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling') RETURNING id`,
+      maxConcurrency,
+      priority,
+    );
+  }
+
+  /** Replaces the metadata, JSON or null. */
+  setMetadata(metadata: string | null): void {
+    this.#sql.exec("UPDATE batch SET metadata = ?", metadata);
   }
 
   /** How far the input file has been read. */

@@ -24,6 +24,11 @@ export function post(path: string, body: unknown, key = DEFAULT_KEY): Promise<Re
   return call(path, { method: "POST", body: text }, key);
 }
 
+/** Changes a batch. */
+export function patch(id: string, change: unknown, key = DEFAULT_KEY): Promise<Response> {
+  return call(`/v1/batches/${id}`, { method: "PATCH", body: JSON.stringify(change) }, key);
+}
+
 /** Opens a batch that must be accepted. */
 export async function open(body: Record<string, unknown>): Promise<BatchObject> {
   const response = await post("/v1/batches", body);

@@ -26,6 +26,7 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     completion_window: "24h",
     metadata: null,
     max_concurrency: null,
+    priority: 10,
     webhook_url: null,
     webhook_secret: null,
     on_unknown: "retry",
