@@ -19,7 +19,9 @@ const JSONL = "application/jsonl";
 
 /** GET /v1/batches/{id}/results: the summary, or output lines, from the first outcome on. */
 export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
-  app.openAPIRegistry.register("OutputLine", outputLine);
+  // Not `register`: it needs a schema that was made after the router's own module was loaded.
+  const { $schema, ...line } = z.toJSONSchema(z.object(outputLine.shape), { io: "input" });
+  app.openAPIRegistry.registerComponent("schemas", "OutputLine", line as never);
   const route = createRoute({
     method: "get",
     path: "/v1/batches/{id}/results",
