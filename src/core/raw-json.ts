@@ -76,6 +76,28 @@ export function rawMember(text: string, key: string, start = 0): Span | undefine
 }
 
 /**
+ * The object's text with one member set. A member that is there gets the value in its place (all of
+ * them, if the key is there twice); a new one becomes the first. All else stays as it was written.
+ *
+ * @param value JSON text.
+ */
+export function setMember(text: string, key: string, value: string): string {
+  const spans = [...objectMembers(text)].filter((member) => member.key === key);
+  if (spans.length > 0) {
+    let set = "";
+    let at = 0;
+    for (const { start, end } of spans) {
+      set += text.slice(at, start) + value;
+      at = end;
+    }
+    return set + text.slice(at);
+  }
+  const open = skipSpace(text, 0) + 1;
+  const isEmpty = text.charCodeAt(skipSpace(text, open)) === CLOSE_BRACE;
+  return `${text.slice(0, open)}${JSON.stringify(key)}:${value}${isEmpty ? "" : ","}${text.slice(open)}`;
+}
+
+/**
  * The same JSON text on one line, for JSONL: raw CR and LF are removed, and white space around the
  * value. Inside strings JSON allows neither character raw, so those removed mean nothing.
  */

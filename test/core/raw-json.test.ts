@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { arrayElements, objectMembers, oneLine, rawMember } from "../../src/core/raw-json.ts";
+import {
+  arrayElements,
+  objectMembers,
+  oneLine,
+  rawMember,
+  setMember,
+} from "../../src/core/raw-json.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -155,6 +161,34 @@ describe("rawMember", () => {
     expect(cut(text, rawMember(text, "b"))).toBe("1");
     const objects = `{"a":${'{"a":'.repeat(deep)}1${"}".repeat(deep)},"b":1}`;
     expect(cut(objects, rawMember(objects, "b"))).toBe("1");
+  });
+});
+
+describe("setMember", () => {
+  test("sets a member as an assignment would, and changes no other", () => {
+    const isObject = (text: string) => /^\s*\{/.test(text);
+    const key = fc.oneof(awkwardText, fc.constantFrom("stream", "a", "__proto__"));
+    fc.assert(
+      fc.property(jsonText.filter(isObject), key, (text, name) => {
+        const set = JSON.parse(setMember(text, name, '{"new":[1]}')) as Record<string, unknown>;
+        const before = Object.entries(JSON.parse(text)).filter(([other]) => other !== name);
+        expect(Object.entries(set).filter(([other]) => other !== name)).toEqual(before);
+        expect(Object.getOwnPropertyDescriptor(set, name)?.value).toEqual({ new: [1] });
+      }),
+    );
+  });
+
+  test("leaves every byte besides as it was", () => {
+    const rest = '"n": 12345678901234567890 ,\n"t":1.0, "t":2.50';
+    expect(setMember(`{ ${rest} }`, "stream", "true")).toBe(`{"stream":true, ${rest} }`);
+    expect(setMember(`{"stream" : false ,${rest}}`, "stream", "true")).toBe(
+      `{"stream" : true ,${rest}}`,
+    );
+    expect(setMember(" { } ", "stream", "true")).toBe(' {"stream":true } ');
+  });
+
+  test("sets all members of that name, however they are written", () => {
+    expect(setMember('{"a":1,"b":2,"\\u0061":[3]}', "a", "0")).toBe('{"a":0,"b":2,"\\u0061":0}');
   });
 });
 
