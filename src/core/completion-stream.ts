@@ -1,0 +1,130 @@
+import { createParser, type EventSourceMessage } from "eventsource-parser";
+import { ChatAssembly } from "./chat-assembly.ts";
+import { isRecord, parseExactly } from "./exact-json.ts";
+import { rawMember } from "./raw-json.ts";
+import { readStreamError, type StreamError } from "./stream-error.ts";
+
+/** What a stream came to: the answer as it would have come unstreamed, or why there is none. */
+export type StreamEnd =
+  | { kind: "whole"; text: string }
+  | { kind: "failed"; error: StreamError }
+  | { kind: "cut"; why: string }
+  | { kind: "too_large" };
+
+/**
+ * The server-sent events of one call, put together as they come. Reads chat completions (data-only
+ * chunks, `[DONE]` at the end) and responses (typed events, the last of which has the whole object).
+ */
+export class CompletionStream {
+  readonly #maxChars: number;
+  readonly #chat = new ChatAssembly();
+  readonly #parser;
+  #response: string | undefined;
+  #failure: StreamEnd | undefined;
+  #done = false;
+  #begun = false;
+  #chars = 0;
+
+  /** @param maxChars of the answer; one that is certainly longer is read no further. */
+  constructor(maxChars: number) {
+    this.#maxChars = maxChars;
+    this.#parser = createParser({
+      maxBufferSize: maxChars + EVENT_CHARS,
+      onEvent: (event) => this.#hear(event),
+      onError: ({ type }) => {
+        if (type === "max-buffer-size-exceeded") this.#failure ??= { kind: "too_large" };
+      },
+    });
+  }
+
+  /** Takes the next part of the stream, cut anywhere. */
+  push(text: string): void {
+    if (!this.over) this.#parser.feed(text);
+  }
+
+  /** Whether the stream has said all that matters. */
+  get over(): boolean {
+    return this.#done || this.#failure !== undefined;
+  }
+
+  /** Whether the answer itself has begun: before that a model may think for minutes in silence. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** The end of the body: what it came to. */
+  end(): StreamEnd {
+    // An end without the blank line that should close the last event.
+    this.push("\n\n");
+    if (this.#failure !== undefined) return this.#failure;
+    if (this.#response !== undefined) return { kind: "whole", text: this.#response };
+    if (!this.#chat.finished) return { kind: "cut", why: "it ended before the answer did" };
+    // Not every upstream says [DONE]; the usage that was asked for comes last, too.
+    if (!this.#done && !this.#chat.counted) {
+      return { kind: "cut", why: "it ended before its usage and [DONE]" };
+    }
+    return { kind: "whole", text: JSON.stringify(this.#chat.whole()) };
+  }
+
+  #hear({ event, data }: EventSourceMessage): void {
+    if (this.over || data === "") return;
+    if (data === "[DONE]") {
+      this.#done = true;
+      return;
+    }
+    let said: unknown;
+    try {
+      said = parseExactly(data);
+    } catch {
+      this.#failure = { kind: "cut", why: "one of its events is not JSON" };
+      return;
+    }
+    if (!isRecord(said)) return;
+    const error = errorOf(event, said);
+    if (error !== undefined) this.#failure = { kind: "failed", error: readStreamError(error) };
+    else if (Array.isArray(said.choices)) this.#hearChunk(said, said.choices);
+    else if (typeof said.type === "string") this.#hearTyped(said.type, data);
+  }
+
+  #hearTyped(type: string, data: string): void {
+    if (type.endsWith(".delta")) this.#begun = true;
+    if (type !== "response.completed" && type !== "response.incomplete") return;
+    const span = rawMember(data, "response");
+    if (span === undefined) return;
+    this.#response = data.slice(span.start, span.end);
+    this.#done = true;
+  }
+
+  #hearChunk(chunk: Record<string, unknown>, choices: readonly unknown[]): void {
+    for (const choice of choices) {
+      if (!isRecord(choice) || !isRecord(choice.delta)) continue;
+      const { role, ...said } = choice.delta;
+      const chars = charsOf(said);
+      if (chars > 0) this.#begun = true;
+      this.#chars += chars + charsOf(choice.logprobs);
+    }
+    this.#chat.add(chunk);
+    if (this.#chars > this.#maxChars) this.#failure = { kind: "too_large" };
+  }
+}
+
+/** What an event has around the response it carries. */
+const EVENT_CHARS = 65_536;
+
+/** The error that an event is, if it is one. */
+function errorOf(event: string | undefined, said: Record<string, unknown>): unknown {
+  if (said.error !== undefined && said.error !== null) return said.error;
+  if (said.type === "response.failed") {
+    return isRecord(said.response) ? (said.response.error ?? said.response) : said;
+  }
+  return event === "error" || said.type === "error" ? said : undefined;
+}
+
+/** Characters of all texts in a value: what it adds to an answer, at the least. */
+function charsOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 0;
+  let chars = 0;
+  for (const member of Object.values(value)) chars += charsOf(member);
+  return chars;
+}
