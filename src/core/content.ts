@@ -4,7 +4,8 @@ type Loose = { readonly [key: string]: Loose } | null | undefined;
 /**
  * What a person wants of an upstream's answer, by the endpoint that was called: a chat's message
  * (or its tool calls, when it has no text), a completion's text, a response's `output_text`, an
- * embedding (or all of them, when there are several), a moderation's results. The first choice
+ * Anthropic message's text (or its tool uses), an embedding (or all of them, when there are
+ * several), a moderation's results. The first choice
  * speaks for an answer with several. Whatever does not look like that is given whole, a refusal
  * too; any body is accepted.
  */
@@ -18,6 +19,7 @@ function findContent(endpoint: string, answer: Loose): unknown {
   if (endpoint.endsWith("/chat/completions")) return chatContent(answer?.choices?.[0]?.message);
   if (endpoint.endsWith("/completions")) return answer?.choices?.[0]?.text;
   if (endpoint.endsWith("/responses")) return outputText(answer?.output);
+  if (endpoint.endsWith("/messages")) return messageContent(answer?.content);
   if (endpoint.endsWith("/embeddings")) return embeddings(answer?.data);
   if (endpoint.endsWith("/moderations")) return answer?.results;
   return undefined;
@@ -41,6 +43,18 @@ function outputText(output: unknown): string | undefined {
       if (is(part?.type, "output_text") && typeof text === "string") texts.push(text);
     }
   }
+  return texts.length > 0 ? texts.join("") : undefined;
+}
+
+/** The text blocks as one text, thinking left out; without any, the tool uses. */
+function messageContent(content: unknown): unknown {
+  const blocks = list(content);
+  const texts = blocks.flatMap((block) => {
+    const text: unknown = block?.text;
+    return is(block?.type, "text") && typeof text === "string" ? [text] : [];
+  });
+  const toolUses = blocks.filter((block) => is(block?.type, "tool_use"));
+  if (texts.join("") === "" && toolUses.length > 0) return toolUses;
   return texts.length > 0 ? texts.join("") : undefined;
 }
 

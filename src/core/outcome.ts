@@ -80,11 +80,13 @@ function upstreamNowMs(headers: Answer["headers"]): number | undefined {
 }
 
 const MONEY =
-  /^(insufficient_quota|credit_balance_exhausted|.*_spend_limit_exceeded|organization_usage_limit_exceeded)$/;
+  /^(insufficient_quota|credit_balance_exhausted|billing_error|.*_spend_limit_(exceeded|reached)|organization_usage_limit_exceeded)$/;
 
+/** OpenAI says it in `error.type` or `error.code`, Anthropic in `error.details.error_code`. */
 function isAboutMoney(body: unknown): boolean {
   const error = field(body, "error");
-  return [field(error, "type"), field(error, "code")].some(
+  const details = field(error, "details");
+  return [field(error, "type"), field(error, "code"), field(details, "error_code")].some(
     (word) => typeof word === "string" && MONEY.test(word),
   );
 }

@@ -27,6 +27,29 @@ describe("of a chat", () => {
   });
 });
 
+describe("of a message", () => {
+  const MESSAGES = "/v1/messages";
+  const text = (text: string) => ({ type: "text", text, citations: null });
+  const use = { type: "tool_use", id: "t", name: "f", input: { at: 1 } };
+
+  test("is its text blocks as one text, without the thinking", () => {
+    const thinking = { type: "thinking", thinking: "hm", signature: "s" };
+    const body = { type: "message", content: [thinking, text("空は"), text("青い")] };
+    expect(readContent(MESSAGES, body)).toBe("空は青い");
+  });
+
+  test("is its tool uses when there is no text", () => {
+    expect(readContent(MESSAGES, { content: [text(""), use] })).toEqual([use]);
+    expect(readContent(MESSAGES, { content: [text("Calling."), use] })).toBe("Calling.");
+  });
+
+  test("is the whole body when there is neither", () => {
+    for (const body of [{ content: [] }, { content: null }, { type: "message" }]) {
+      expect(readContent(MESSAGES, body)).toBe(body);
+    }
+  });
+});
+
 describe("of a completion", () => {
   test("is the first choice's text", () => {
     expect(readContent("/v1/completions", { choices: [{ text: " done" }] })).toBe(" done");

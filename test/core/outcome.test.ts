@@ -106,6 +106,22 @@ describe("a 429 about money", () => {
     }
   });
 
+  test.each(["enforced_spend_limit_reached", "contract_spend_limit_reached"])(
+    "is final when Anthropic's error_code is %s",
+    (error_code) => {
+      const error = { type: "rate_limit_error", message: "No.", details: { error_code } };
+      expect(classify(429, {}, { type: "error", error })).toEqual({ kind: "failed" });
+    },
+  );
+
+  test("is told from Anthropic's other 429s", () => {
+    const error = { type: "rate_limit_error", details: { error_code: "ramp_limit_exceeded" } };
+    expect(classify(429, { "retry-after": "2" }, { type: "error", error })).toEqual({
+      kind: "throttled",
+      afterMs: 2000,
+    });
+  });
+
   test("is final even when x-should-retry says to retry", () => {
     const json = { error: { code: "insufficient_quota" } };
     expect(classify(429, { "x-should-retry": "true" }, json)).toEqual({ kind: "failed" });

@@ -53,6 +53,8 @@ describe("input", () => {
   test("in images does not depend on the length of their base64", () => {
     const url = `data:image/png;base64,${"A".repeat(1_000_000)}`;
     expect(chat([{ type: "image_url", image_url: { url } }])).toBeLessThan(1000);
+    const source = { type: "base64", media_type: "image/png", data: "A".repeat(1_000_000) };
+    expect(chat([{ type: "image", source }])).toBeLessThan(1000);
   });
 
   test("of other fields is not counted", () => {

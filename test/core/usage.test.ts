@@ -35,6 +35,37 @@ describe("readUsage", () => {
     });
   });
 
+  test("reads a message, whose input is beside what its cache read and wrote", () => {
+    const usage = {
+      input_tokens: 20,
+      cache_read_input_tokens: 300,
+      cache_creation_input_tokens: 4,
+      output_tokens: 50,
+      output_tokens_details: { thinking_tokens: 30 },
+    };
+    expect(readUsage({ usage })).toEqual({
+      input_tokens: 324,
+      cached_tokens: 300,
+      output_tokens: 50,
+      reasoning_tokens: 30,
+    });
+    const without = { cache_read_input_tokens: null, cache_creation_input_tokens: null };
+    expect(readUsage({ usage: { ...without, input_tokens: 20, output_tokens: 5 } })).toEqual({
+      input_tokens: 20,
+      cached_tokens: 0,
+      output_tokens: 5,
+      reasoning_tokens: 0,
+    });
+  });
+
+  test("adds no cache to an input that holds it already, as some proxies say it", () => {
+    const cache = { cache_read_input_tokens: 300, cache_creation_input_tokens: 4 };
+    const chat = { prompt_tokens: 324, completion_tokens: 1, ...cache };
+    expect(readUsage({ usage: chat })).toMatchObject({ input_tokens: 324, output_tokens: 1 });
+    const response = { input_tokens: 324, input_tokens_details: { cached_tokens: 300 }, ...cache };
+    expect(readUsage({ usage: response })).toMatchObject({ input_tokens: 324, cached_tokens: 300 });
+  });
+
   test("reads an embedding", () => {
     const read = { input_tokens: 8, cached_tokens: 0, output_tokens: 0, reasoning_tokens: 0 };
     expect(readUsage({ usage: { prompt_tokens: 8, total_tokens: 8 } })).toEqual(read);
