@@ -9,6 +9,7 @@ import { addCreateBatchRoute } from "./create-batch.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
 import { addFileRoutes } from "./files.ts";
+import { once } from "./once.ts";
 import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
 import { addSteerRoutes } from "./steer.ts";
@@ -61,6 +62,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   addDocument(app);
   app.use("/v1/*", authenticate);
+  app.use("/v1/*", once);
   addCreateBatchRoute(app);
   addBatchRoutes(app);
   addChangeBatchRoute(app);

@@ -1,12 +1,15 @@
 import { createMiddleware } from "hono/factory";
 import { type ApiKey, readConfig } from "../config.ts";
 import { problemResponse } from "./errors.ts";
+import type { Once } from "./once.ts";
 
 /** What every handler knows of its request. */
 export interface Vars {
   requestId: string;
   /** The project whose key the request carries. */
   project: string;
+  /** Of a POST: what makes it safe to repeat. */
+  once: Once;
 }
 export type AppEnv = { Bindings: Env; Variables: Vars };
 

@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { NewBatch } from "../batch/store/batch-row.ts";
 import { readConfig } from "../config.ts";
-import { readCapped } from "../core/read-capped.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
 import { checkTarget } from "../webhooks/target.ts";
@@ -26,7 +24,9 @@ import {
   tasksOfRequests,
 } from "../wire/request.ts";
 import type { AppEnv } from "./auth.ts";
+import { readText } from "./body.ts";
 import { problemResponse } from "./errors.ts";
+import { REPLAYED, sha256, type Turn } from "./once.ts";
 import { onBatches, refusal, refusals } from "./openapi.ts";
 
 /** A body with inline tasks crosses one RPC (32 MiB) and this isolate's memory (128 MB) at once. */
@@ -76,25 +76,20 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.post("/v1/batches", async (c) => {
-    let text: string | undefined;
-    try {
-      text = await readCapped(c.req.raw, MAX_INLINE_BYTES, { fatal: true });
-    } catch (error) {
-      const message = `The body broke off or is not valid UTF-8: ${String(error)}.`;
-      return problemResponse(c, { code: "invalid_request", message, reason: "invalid_body" });
-    }
-    if (text === undefined) {
-      return problemResponse(c, {
-        code: "too_large",
-        message: `The body is longer than ${MAX_INLINE_BYTES} bytes. ${USE_A_FILE}`,
-      });
-    }
+    const body = await readText(c.req.raw, MAX_INLINE_BYTES, USE_A_FILE);
+    if (!body.ok) return problemResponse(c, body.problem);
+    const text = body.value;
+    const bodySha256 = sha256(text);
+    const turn = await c.get("once").begin(bodySha256);
+    if (turn instanceof Response) return turn;
     const asked = readBody(text);
     if (!asked.ok) return problemResponse(c, asked.problem);
-    const opened = await openBatch(c.env, c.get("project"), asked.value, sha256(text));
+    const opened = await openBatch(c.env, c.get("project"), asked.value, bodySha256, turn);
     if (!opened.ok) return problemResponse(c, opened.problem);
-    if (asked.value.tasks === null) return c.json(opened.value, 200);
-    return c.json(opened.value, 202, { Location: `/v1/batches/${opened.value.id}` });
+    const { batch, again } = opened.value;
+    if (again) c.header(REPLAYED, "true");
+    if (asked.value.tasks === null) return c.json(batch, 200);
+    return c.json(batch, 202, { Location: `/v1/batches/${batch.id}` });
   });
 }
 
@@ -158,9 +153,10 @@ function asked(options: Asked["options"], endpoint: Endpoint, inline: Inline): R
   );
 }
 
-/** Of a text as UTF-8, in hex. */
-function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+/** The batch, and whether it was there before. */
+interface Opened {
+  batch: BatchObject;
+  again: boolean;
 }
 
 async function openBatch(
@@ -168,7 +164,8 @@ async function openBatch(
   project: string,
   asked: Asked,
   bodySha256: string,
-): Promise<Result<BatchObject>> {
+  turn: Turn,
+): Promise<Result<Opened>> {
   const config = readConfig(env);
   if (config.upstream === undefined) {
     return refuse(
@@ -204,7 +201,8 @@ async function openBatch(
     webhook === undefined
       ? null
       : (webhook.secret ?? newSecret(crypto.getRandomValues(new Uint8Array(32))));
-  const id = newBatchId();
+  const made = newBatchId(turn.seed);
+  const id = await index.addBatch(made, turn.fingerprint, turn.isRetry);
   const nowMs = Date.now();
   const batch: NewBatch = {
     project,
@@ -224,13 +222,14 @@ async function openBatch(
     created_at: nowMs,
     expires_at: nowMs + (windowMs(options.completion_window) ?? 0),
   };
-  await index.addBatch(id);
   // If this fails, the batch may be open all the same: it stays in the index, which lists only
   // what is open.
   const opened = await batchStub(env, { project, batch_id: id }).open(batch, asked.tasks);
+  if (!opened.ok) return opened;
+  const { view, webhookSecret } = opened.value;
   // A secret made here is told once, now; one that the client sent it has.
-  if (opened.ok && webhook && webhook.secret === undefined && secret !== null) {
-    opened.value.muster.webhook = { url: webhook.url, secret };
+  if (webhook && webhook.secret === undefined && webhookSecret !== null) {
+    view.muster.webhook = { url: webhook.url, secret: webhookSecret };
   }
-  return opened;
+  return ok({ batch: view, again: id !== made });
 }

@@ -3,8 +3,8 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { ErrorBody, Problem } from "../wire/errors.ts";
 
 /**
- * How a problem becomes a response. A conflict is 400, not 409: the official SDK repeats a 409 by
- * itself.
+ * How a problem becomes a response. A conflict is 400, not 409: the official SDKs repeat a 409 by
+ * themselves. That is just what is wanted when the first request with a key is still under way.
  */
 const STATUS: Record<Problem["code"], ContentfulStatusCode> = {
   not_found: 404,
@@ -13,6 +13,8 @@ const STATUS: Record<Problem["code"], ContentfulStatusCode> = {
   invalid_api_key: 401,
   too_large: 413,
   not_configured: 503,
+  idempotency_key_reused: 422,
+  idempotency_key_in_use: 409,
 };
 
 /** The answer to a request that was refused, in OpenAI's error shape. */

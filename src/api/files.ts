@@ -9,6 +9,7 @@ import { fileId, newFileId } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
 import { problemResponse } from "./errors.ts";
+import { sha256 } from "./once.ts";
 import { onFiles, refusal, refusals } from "./openapi.ts";
 import { lines, streamOf } from "./results.ts";
 import { receiveUpload } from "./upload.ts";
@@ -51,12 +52,20 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     },
   });
   app.post("/v1/files", async (c) => {
-    const id = newFileId();
+    const once = c.get("once");
     const project = c.get("project");
-    const key = `files/${project}/${id}`;
+    const key = `files/${project}/${newFileId(once.seed)}`;
     const received = await receiveUpload(c.req.raw, c.env.FILES, key);
     if (!received.ok) return problemResponse(c, received.problem);
     const { fields, file } = received.value;
+    // Of what the form holds, not of its bytes: each try has a boundary of its own.
+    const sent = sha256(JSON.stringify([[...fields].toSorted(), file]));
+    const turn = await once.begin(sent);
+    if (turn instanceof Response) {
+      await c.env.FILES.delete(key);
+      return turn;
+    }
+    const id = newFileId(turn.seed);
     const nowMs = Date.now();
     const { retentionMs } = readConfig(c.env);
     const row = file === undefined ? NO_FILE : rowOf(id, key, file, fields, nowMs, retentionMs);
@@ -64,8 +73,10 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
       await c.env.FILES.delete(key);
       return problemResponse(c, row.problem);
     }
-    await projectStub(c.env, project).addFile(row.value);
-    return c.json(viewOf(row.value), 200);
+    const kept = await projectStub(c.env, project).addFile(row.value);
+    // It was there: an earlier try got as far as this, and its bytes are kept.
+    if (kept.r2_key !== key) await c.env.FILES.delete(key);
+    return c.json(viewOf(kept), 200);
   });
 
   const list = createRoute({

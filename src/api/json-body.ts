@@ -1,7 +1,7 @@
 import type { z } from "zod";
-import { readCapped } from "../core/read-capped.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { describeIssue } from "../wire/request.ts";
+import { readText } from "./body.ts";
 
 /** Bytes of a body that carries settings, not tasks. */
 const MAX_BYTES = 64 * 1024;
@@ -14,16 +14,9 @@ export async function readJson<T extends z.ZodType>(
   request: Request,
   schema: T,
 ): Promise<Result<z.infer<T>>> {
-  let text: string | undefined;
-  try {
-    text = await readCapped(request, MAX_BYTES, { fatal: true });
-  } catch (error) {
-    const message = `The body broke off or is not valid UTF-8: ${String(error)}.`;
-    return refuse("invalid_request", message, undefined, "invalid_body");
-  }
-  if (text === undefined) {
-    return refuse("too_large", `The body is longer than ${MAX_BYTES} bytes.`);
-  }
+  const read = await readText(request, MAX_BYTES);
+  if (!read.ok) return read;
+  const text = read.value;
   let json: unknown;
   try {
     json = text.trim() === "" ? null : JSON.parse(text);

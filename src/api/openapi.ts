@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import { errorBody } from "../wire/errors.ts";
+import { MAX_KEY_LENGTH } from "../wire/idempotency.ts";
 import type { AppEnv } from "./auth.ts";
 
 /** What every /v1 route on batches has, every one on files, and every one on endpoints. */
@@ -36,24 +37,54 @@ export function addDocument(app: OpenAPIHono<AppEnv>): void {
     scheme: "bearer",
     description: "One of the keys in MUSTER_API_KEYS. A key opens one project.",
   });
-  app.doc31("/openapi.json", () => ({
-    openapi: "3.1.0",
-    info: {
-      title: "Muster",
-      version: "0.1.0",
-      description:
-        "Fans a batch of AI API calls out and musters every result. Files and batches are OpenAI's; what is Muster's own is in a batch's `muster`. Every response has an `x-request-id`.",
-      license: { name: "MIT", identifier: "MIT" },
-    },
-    // Relative to where the document is: a Muster does not know all names it is reached by.
-    servers: [{ url: "/", description: "This Muster" }],
-    tags: [
-      { name: "Batches", description: "Many calls as one, and their results." },
-      {
-        name: "Files",
-        description: "Request lines on their way in, output lines on their way out.",
-      },
-      { name: "Webhooks", description: "Where a project hears that its batches have ended." },
-    ],
-  }));
+  app.get("/openapi.json", (c) => c.json(withKeys(app.getOpenAPI31Document(ABOUT))));
 }
+
+const ABOUT = {
+  openapi: "3.1.0",
+  info: {
+    title: "Muster",
+    version: "0.1.0",
+    description:
+      "Fans a batch of AI API calls out and musters every result. Files and batches are OpenAI's; what is Muster's own is in a batch's `muster`. Every response has an `x-request-id`.",
+    license: { name: "MIT", identifier: "MIT" },
+  },
+  // Relative to where the document is: a Muster does not know all names it is reached by.
+  servers: [{ url: "/", description: "This Muster" }],
+  tags: [
+    { name: "Batches", description: "Many calls as one, and their results." },
+    {
+      name: "Files",
+      description: "Request lines on their way in, output lines on their way out.",
+    },
+    { name: "Webhooks", description: "Where a project hears that its batches have ended." },
+  ],
+};
+
+/** Adds to every POST what `Idempotency-Key` does there; see once.ts. */
+function withKeys(document: ReturnType<OpenAPIHono["getOpenAPI31Document"]>) {
+  const posts = Object.values(document.paths ?? {}).flatMap(({ post }) => post ?? []);
+  for (const post of posts) {
+    post.parameters = [...(post.parameters ?? []), KEY];
+    post.responses = { ...KEY_REFUSALS, ...post.responses };
+  }
+  return document;
+}
+
+const KEY = {
+  name: "Idempotency-Key",
+  in: "header" as const,
+  description:
+    "Makes sending it again safe: for 24 hours the same key with the same body gets the first answer again, with `Idempotency-Replayed: true`. Refusals and failures are not kept.",
+  schema: { type: "string" as const, minLength: 1, maxLength: MAX_KEY_LENGTH },
+};
+
+const refusedAs = (description: string) => ({
+  description,
+  content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+});
+
+const KEY_REFUSALS = {
+  409: refusedAs("A request with this Idempotency-Key is still under way. Send it again."),
+  422: refusedAs("This Idempotency-Key came with another request before."),
+};

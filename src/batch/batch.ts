@@ -5,7 +5,7 @@ import type { BatchChange, BatchObject } from "../wire/batch.ts";
 import { type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { NOTHING } from "./dispatch.ts";
-import { Engine, type ResultsPage } from "./engine.ts";
+import { Engine, type Opened, type ResultsPage } from "./engine.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { platformWorld } from "./platform-world.ts";
 import { type DeliveryRow, migrations } from "./schema.ts";
@@ -32,7 +32,7 @@ export class Batch extends DurableObject<Env> {
   }
 
   /** See {@link Engine.open}. */
-  async open(batch: NewBatch, tasks: NewTask[] | null): Promise<Result<BatchObject>> {
+  async open(batch: NewBatch, tasks: NewTask[] | null): Promise<Result<Opened>> {
     return (this.#engine ?? (await this.#start())).open(batch, tasks);
   }
 

@@ -21,6 +21,12 @@ import { deleteAtMs, nextSweepMs, sweep } from "./sweep.ts";
 import { viewOf } from "./view.ts";
 import type { World } from "./world.ts";
 
+/** An opened batch, and its webhook's secret, which is told to nobody but who opened it. */
+export interface Opened {
+  view: BatchObject;
+  webhookSecret: string | null;
+}
+
 /** A page of outcomes in input order, and where the next one starts; null at the end. */
 export interface ResultsPage {
   rows: OutcomeRow[];
@@ -54,9 +60,9 @@ export class Engine {
 
   /**
    * Opens the batch: with its tasks, and then it is in progress, or with the key of a file, and
-   * then it is validating. Opening it twice changes nothing.
+   * then it is validating. Opening it twice changes nothing: what was opened first stays.
    */
-  open(batch: NewBatch, tasks: NewTask[] | null): Result<BatchObject> {
+  open(batch: NewBatch, tasks: NewTask[] | null): Result<Opened> {
     const store = this.#store;
     const nowMs = this.#world.nowMs();
     store.transaction(() => {
@@ -68,7 +74,9 @@ export class Engine {
     // The alarm in the same turn makes sure; waking at once makes the first call soon.
     this.#arm(nowMs + 1);
     this.#dispatch.wake(nowMs);
-    return this.view();
+    const opened = this.view();
+    if (!opened.ok) return opened;
+    return ok({ view: opened.value, webhookSecret: store.rows.get()?.webhook_secret ?? null });
   }
 
   /** The batch as clients see it. */

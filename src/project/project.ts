@@ -1,8 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
+import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
+import { Idempotency } from "./idempotency.ts";
 import type { OutputFile } from "./output-file.ts";
 import { type Endpoint, type FileRow, migrations } from "./schema.ts";
 import { type FileQuery, type Page, ProjectStore } from "./store.ts";
@@ -10,24 +12,84 @@ import { type FileQuery, type Page, ProjectStore } from "./store.ts";
 /** R2 deletes at most 1,000 keys in one call. */
 const DELETE_AT_ONCE = 1_000;
 const RETRY_MS = 60_000;
+/** Keys taken out in one statement. */
+const EXPIRE_AT_ONCE = 5_000;
+/** A request waits this long for an earlier one with its key; after that it is told to come again. */
+const WAIT_FOR_TURN_MS = 20_000;
+/**
+ * A POST that says it is a retry is one of a batch that was opened this long ago at most. The official
+ * SDKs give a request ten minutes and try it three times.
+ */
+const RETRY_OF_MS = 30 * 60_000;
 
-/** One project: the index of its batches and files, and its webhook endpoints. */
+/**
+ * One project: the index of its batches and files, its webhook endpoints, and what its POSTs were
+ * answered.
+ */
 export class Project extends DurableObject<Env> {
   #store: ProjectStore | undefined;
   readonly #endpoints: Endpoints;
+  readonly #idempotency: Idempotency;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#endpoints = new Endpoints(ctx.storage.sql);
+    this.#idempotency = new Idempotency(ctx.storage.sql);
     ctx.blockConcurrencyWhile(async () => {
       await new SQLSchemaMigrations({ doStorage: ctx.storage, migrations }).runAll();
       this.#store = new ProjectStore(ctx.storage.sql);
     });
   }
 
-  /** Puts a batch into the index, before it is opened: a batch that runs is always listed. */
-  addBatch(batchId: string): void {
-    this.#opened().addBatch(batchId, Date.now());
+  /**
+   * Puts a batch into the index, before it is opened: a batch that runs is always listed.
+   *
+   * @param fingerprint of the request that asks for it, for a retry of it to be known by.
+   * @param isRetry whether the request says that it was sent before.
+   * @returns the id to open the batch with: another one's, if this is a retry of its request.
+   */
+  addBatch(batchId: string, fingerprint: string | null, isRetry: boolean): string {
+    const store = this.#opened();
+    const nowMs = Date.now();
+    const before =
+      isRetry && fingerprint !== null
+        ? store.batchAskedWith(fingerprint, nowMs - RETRY_OF_MS)
+        : undefined;
+    if (before === undefined) store.addBatch(batchId, fingerprint, nowMs);
+    return before ?? batchId;
+  }
+
+  /**
+   * A request with an Idempotency-Key begins. While an earlier one with the same key is under way it
+   * waits for that one's answer.
+   *
+   * @param seed see {@link Idempotency.begin}.
+   */
+  async beginWithKey(key: string, fingerprint: string, seed: string): Promise<Begun> {
+    this.#opened();
+    const giveUpMs = Date.now() + WAIT_FOR_TURN_MS;
+    for (;;) {
+      const nowMs = Date.now();
+      const begun = this.#idempotency.begin(key, fingerprint, seed, nowMs);
+      if (begun.kind === "run") this.#arm();
+      if (begun.kind !== "under_way" || nowMs >= giveUpMs) return begun;
+      await this.#idempotency.ended(key, giveUpMs - nowMs);
+    }
+  }
+
+  /** See {@link Idempotency.keep}. */
+  keepAnswer(key: string, turn: string, seed: string, answer: KeptAnswer): KeptAnswer {
+    return this.#idempotency.keep(key, turn, seed, answer);
+  }
+
+  /** See {@link Idempotency.release}. */
+  releaseKey(key: string, turn: string): void {
+    this.#idempotency.release(key, turn);
+  }
+
+  /** See {@link Idempotency.forget}. */
+  forgetKey(key: string, turn: string, seed: string): void {
+    this.#idempotency.forget(key, turn, seed);
   }
 
   /** Takes a batch and its output files out: one that could not be opened, or is no longer kept. */
@@ -44,10 +106,11 @@ export class Project extends DurableObject<Env> {
     return ok(store.batches(after, limit));
   }
 
-  /** Puts an uploaded file into the index. */
-  addFile(row: FileRow): void {
-    this.#opened().addFile(row);
+  /** Puts an uploaded file into the index. @returns the file of that id: one that was there stays. */
+  addFile(row: FileRow): FileRow {
+    const kept = this.#opened().addFile(row);
     this.#arm();
+    return kept;
   }
 
   /** Puts the files of a batch that ended into the index, and takes empty ones out. Repeatable. */
@@ -136,14 +199,17 @@ export class Project extends DurableObject<Env> {
       if (keys.length > 0) await this.env.FILES.delete(keys);
       for (const { id } of expired) store.removeFile(id);
     }
+    while (this.#idempotency.expire(Date.now(), EXPIRE_AT_ONCE));
     await this.ctx.storage.deleteAlarm();
     this.#arm();
   }
 
   /** Sets the alarm for the next expiry. */
   #arm(): void {
-    const nextMs = this.#opened().nextExpiryMs();
-    if (nextMs !== undefined) void this.ctx.storage.setAlarm(Math.max(nextMs, Date.now() + 1));
+    const times = [this.#opened().nextExpiryMs(), this.#idempotency.nextExpiryMs()];
+    const nextMs = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
+    if (nextMs !== Number.POSITIVE_INFINITY)
+      void this.ctx.storage.setAlarm(Math.max(nextMs, Date.now() + 1));
   }
 
   #opened(): ProjectStore {

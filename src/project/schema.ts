@@ -10,6 +10,7 @@ import type { FilePurpose } from "../wire/file.ts";
  *   by store.ts.
  * - `endpoint`: a row a webhook endpoint; `endpoint_secret`: a row each of its secrets in force.
  *   Written by endpoint-store.ts.
+ * - `idempotency`: a row a key that a POST carried. Written by idempotency.ts.
  */
 export const migrations: SQLSchemaMigration[] = [
   {
@@ -59,7 +60,39 @@ export const migrations: SQLSchemaMigration[] = [
         PRIMARY KEY (endpoint_id, generation)
       ) STRICT, WITHOUT ROWID;`,
   },
+  {
+    idMonotonicInc: 3,
+    description: "idempotency keys, and what each batch was asked for with",
+    sql: `
+      ALTER TABLE batch ADD COLUMN fingerprint TEXT;
+      CREATE TABLE IF NOT EXISTS idempotency (
+        key TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,
+        seed TEXT NOT NULL,
+        begun_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        status INTEGER,
+        headers TEXT,
+        body TEXT
+      ) STRICT;
+      CREATE INDEX IF NOT EXISTS idempotency_expires ON idempotency (expires_at);`,
+  },
 ];
+
+export type KeyRow = {
+  key: string;
+  /** Of the request it came with: method, path, body. */
+  fingerprint: string;
+  /** What the ids of what the request makes are made from. */
+  seed: string;
+  begun_at: number;
+  expires_at: number;
+  /** The answer; null until there is one. */
+  status: number | null;
+  /** JSON. */
+  headers: string | null;
+  body: string | null;
+};
 
 export type FileRow = {
   id: string;

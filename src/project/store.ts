@@ -1,5 +1,6 @@
 import type { Sql } from "../core/sql.ts";
 import type { FilePurpose } from "../wire/file.ts";
+import { firstBatchId } from "../wire/ids.ts";
 import type { FileRow } from "./schema.ts";
 
 /** A page of a list, and whether there is more behind it. */
@@ -24,12 +25,26 @@ export class ProjectStore {
   }
 
   /** Adds a batch. Its id sorts by its time of creation. */
-  addBatch(batchId: string, nowMs: number): void {
+  addBatch(batchId: string, fingerprint: string | null, nowMs: number): void {
     this.#sql.exec(
-      "INSERT OR IGNORE INTO batch (batch_id, created_at) VALUES (?, ?)",
+      "INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint) VALUES (?, ?, ?)",
       batchId,
       nowMs,
+      fingerprint,
     );
+  }
+
+  /** The newest batch that was asked for with a fingerprint, if it is not older than a time. */
+  batchAskedWith(fingerprint: string, sinceMs: number): string | undefined {
+    // By id and not by created_at: the primary key is in order of time, so few rows are read.
+    return this.#sql
+      .exec<{ batch_id: string }>(
+        `SELECT batch_id FROM batch WHERE batch_id >= ? AND fingerprint = ?
+         ORDER BY batch_id DESC LIMIT 1`,
+        firstBatchId(sinceMs),
+        fingerprint,
+      )
+      .toArray()[0]?.batch_id;
   }
 
   /** Takes a batch and its output files out. */
@@ -55,8 +70,8 @@ export class ProjectStore {
     return { data: rows.slice(0, limit).map((row) => row.batch_id), hasMore: rows.length > limit };
   }
 
-  /** Adds a file. The same id twice is one file, the first. */
-  addFile(row: FileRow): void {
+  /** Adds a file. The same id twice is one file, the first. @returns the file of that id. */
+  addFile(row: FileRow): FileRow {
     this.#sql.exec(
       `INSERT OR IGNORE INTO file (id, purpose, filename, bytes, created_at, expires_at, r2_key,
          sha256, batch_id, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -71,6 +86,7 @@ export class ProjectStore {
       row.batch_id,
       row.kind,
     );
+    return this.#sql.exec<FileRow>("SELECT * FROM file WHERE id = ?", row.id).one();
   }
 
   /** A file that has not expired. */

@@ -21,7 +21,9 @@ export interface Problem {
     | "invalid_api_key"
     | "not_configured"
     | "too_large"
-    | "conflict";
+    | "conflict"
+    | "idempotency_key_reused"
+    | "idempotency_key_in_use";
   message: string;
   param?: string | undefined;
   /** A finer word for `error.code`, such as `duplicate_custom_id`. */

@@ -21,14 +21,24 @@ export const customId = z
   .max(512)
   .refine((id) => id.isWellFormed(), "well-formed Unicode, without a lone surrogate");
 
+/** What the ids of something new are made from. The same seed makes the same ids. */
+export function newSeed(): string {
+  return hex();
+}
+
 /** A new batch's id. */
-export function newBatchId(): string {
-  return `batch_${hex()}`;
+export function newBatchId(seed = newSeed()): string {
+  return `batch_${seed}`;
+}
+
+/** The first id that a batch of a time or later can have. */
+export function firstBatchId(atMs: number): string {
+  return `batch_${Math.max(0, atMs).toString(16).padStart(12, "0")}`;
 }
 
 /** A new uploaded file's id. */
-export function newFileId(): string {
-  return `file-${hex()}`;
+export function newFileId(seed = newSeed()): string {
+  return `file-${seed}`;
 }
 
 /** A new webhook endpoint's id. It sorts by its time of creation. */
