@@ -21,14 +21,12 @@ const shapes: Record<Endpoint, (request: ModelRequest, draft: Draft, seed: numbe
     object: "chat.completion",
     created: createdAt,
     model: request.model,
-    choices: [
-      {
-        index: 0,
-        message: { role: "assistant", content: draft.text, refusal: null },
-        logprobs: null,
-        finish_reason: finishReason(draft),
-      },
-    ],
+    choices: Array.from({ length: request.choices }, (_, index) => ({
+      index,
+      message: { role: "assistant", content: draft.text, refusal: null },
+      logprobs: null,
+      finish_reason: finishReason(draft),
+    })),
     usage: completionUsage(draft),
     service_tier: "default",
   }),

@@ -2,7 +2,14 @@ import { chance } from "./chance.ts";
 import type { Fault } from "./settings.ts";
 
 /** The kinds that start a 200 answer, and so come after the call's latency. */
-const answering = new Set<Fault["kind"]>(["hang_body", "truncated", "not_json", "huge", "pretty"]);
+const answering = new Set<Fault["kind"]>([
+  "hang_body",
+  "truncated",
+  "stream_error",
+  "not_json",
+  "huge",
+  "pretty",
+]);
 
 /** One call, as faults see it. */
 export interface Target {

@@ -15,6 +15,8 @@ export interface ModelRequest {
   includeUsage: boolean;
   /** Text that the body marks for the prompt cache, which is always warm here. Messages only. */
   cachedText: string;
+  /** Answers asked for; chat completions only. */
+  choices: number;
   /** Embeddings only. */
   dimensions: number | undefined;
   base64: boolean;
@@ -72,15 +74,16 @@ export function readRequest(
       stream: body.stream === true,
       includeUsage: isRecord(options) && options.include_usage === true,
       cachedText: endpoint === "/v1/messages" ? cachedText(body.system) : "",
+      choices: endpoint === "/v1/chat/completions" ? (count(body.n) ?? 1) : 1,
       dimensions: count(body.dimensions),
       base64: body.encoding_format === "base64",
     },
   };
 }
 
-const streamed: ReadonlySet<Endpoint> = new Set(["/v1/chat/completions", "/v1/messages"]);
 /** Endpoints whose input is a list of messages, and never bare text. */
-const ofMessages: ReadonlySet<Endpoint> = streamed;
+const ofMessages: ReadonlySet<Endpoint> = new Set(["/v1/chat/completions", "/v1/messages"]);
+const streamed: ReadonlySet<Endpoint> = new Set([...ofMessages, "/v1/responses"]);
 
 /** Anthropic takes 0, which only fills the prompt cache. */
 function isAllowance(value: unknown): boolean {

@@ -41,7 +41,7 @@ const aim = {
     .default("first"),
   /**
    * How long the call waits before the fault hits. Default: the call's latency for the kinds that
-   * start a 200 answer (hang_body, truncated, not_json, huge, pretty), nothing for the rest.
+   * start a 200 answer (hang_body, truncated, stream_error, not_json, huge, pretty), nothing for the rest.
    */
   afterMs: z
     .union([z.literal("latency"), milliseconds], {
@@ -77,6 +77,12 @@ const fault = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("hang_body"), ...aim }),
   /** `chunked`: cut between chunks; otherwise the content-length promises more than comes. */
   z.strictObject({ kind: z.literal("truncated"), ...aim, chunked: z.boolean().default(false) }),
+  /** Half of a stream's events, then an error in it; a call that is not streamed gets a 500. */
+  z.strictObject({
+    kind: z.literal("stream_error"),
+    ...aim,
+    code: z.union([z.string(), z.int()]).default("server_error"),
+  }),
   z.strictObject({ kind: z.literal("not_json"), ...aim }),
   /** `to`: where to; default, the URL that was called. */
   z.strictObject({ kind: z.literal("redirect"), ...aim, to: z.string().min(1).optional() }),

@@ -8,9 +8,16 @@ export const eventStream = "text/event-stream; charset=utf-8";
 
 /** The server-sent events of a streamed chat completion, the last of them `[DONE]`. */
 export function chatEvents(request: ModelRequest, draft: Draft): string[] {
-  const events = [chunk(request, choice({ role: "assistant", content: "", refusal: null }))];
-  for (const content of piecesOf(draft.text)) events.push(chunk(request, choice({ content })));
-  events.push(chunk(request, choice({}, draft.cut ? "length" : "stop")));
+  const events: string[] = [];
+  const each = (delta: object, finishReason: "stop" | "length" | null = null): void => {
+    for (let index = 0; index < request.choices; index += 1) {
+      const choice = { index, delta, logprobs: null, finish_reason: finishReason };
+      events.push(chunk(request, [choice]));
+    }
+  };
+  each({ role: "assistant", content: "", refusal: null });
+  for (const content of piecesOf(draft.text)) each({ content });
+  each({}, draft.cut ? "length" : "stop");
   if (request.includeUsage) events.push(chunk(request, [], completionUsage(draft)));
   events.push("data: [DONE]\n\n");
   return events;
@@ -43,12 +50,9 @@ function chunk(request: ModelRequest, choices: object[], usage?: object): string
     object: "chat.completion.chunk",
     created: createdAt,
     model: request.model,
+    service_tier: "default",
     choices,
     ...(request.includeUsage ? { usage: usage ?? null } : {}),
   };
   return `data: ${JSON.stringify(event)}\n\n`;
-}
-
-function choice(delta: object, finishReason: "stop" | "length" | null = null): object[] {
-  return [{ index: 0, delta, logprobs: null, finish_reason: finishReason }];
 }

@@ -4,7 +4,7 @@ export interface Stats {
   calls: number;
   /**
    * How the calls ended, one entry a call: the status sent to its last byte, or
-   * - `reset`, `hang`, `hang_body`, `truncated`, `not_json`: that fault hit it;
+   * - `reset`, `hang`, `hang_body`, `truncated`, `stream_error`, `not_json`: that fault hit it;
    * - `aborted`: the client went away first.
    */
   byStatus: Record<string, number>;

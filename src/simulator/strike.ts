@@ -3,6 +3,7 @@ import type { Answered, Call } from "./call.ts";
 import { retryHeaders } from "./limits.ts";
 import { type Reply, sendReply, writeReplyHead } from "./reply.ts";
 import type { Fault } from "./settings.ts";
+import { breakOff, isStream, padStream, withNumbers } from "./stream-faults.ts";
 
 /** What a call would have got without its fault. */
 export interface Intended {
@@ -38,6 +39,9 @@ export function strike(call: Call, fault: Fault, intended: Intended): void {
       break;
     case "truncated":
       truncate(call, intended.reply(), fault.chunked);
+      break;
+    case "stream_error":
+      failInStream(call, intended.reply(), fault.code);
       break;
     case "not_json":
       call.count("not_json");
@@ -93,8 +97,18 @@ function firstHalf(body: string): Buffer {
   return bytes.subarray(0, bytes.length >> 1);
 }
 
+function failInStream(call: Call, reply: Reply, code: string | number): void {
+  if (!isStream(reply)) {
+    call.sendError(faultError(500));
+    return;
+  }
+  call.count("stream_error");
+  sendReply(call, breakOff(reply, code));
+}
+
 /** Pads a JSON object to a number of bytes with one more field. Shorter it does not get. */
 function pad(reply: Reply, bytes: number): Reply {
+  if (isStream(reply)) return padStream(reply, bytes);
   const start = `${reply.body.slice(0, -1)},"padding":"`;
   const missing = bytes - Buffer.byteLength(start) - 2;
   return { contentType: reply.contentType, body: `${start}${"x".repeat(Math.max(0, missing))}"}` };
@@ -102,6 +116,7 @@ function pad(reply: Reply, bytes: number): Reply {
 
 /** Numbers that do not survive a parse and a print, in a JSON written over several lines. */
 function prettyPrint(reply: Reply): Reply {
+  if (isStream(reply)) return withNumbers(reply);
   const body = JSON.stringify(JSON.parse(reply.body), null, 2);
   const numbers = `{\n    "integer": 12345678901234567890,\n    "decimal": 1.10,\n    "power": 1E+2\n  }`;
   return {

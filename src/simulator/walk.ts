@@ -9,6 +9,7 @@ import { type Refusal, retryHeaders } from "./limits.ts";
 import { messageEvents } from "./message.ts";
 import { type Reply, sendReply, writeReplyHead } from "./reply.ts";
 import { type ModelRequest, readRequest } from "./requests.ts";
+import { responseEvents } from "./response-events.ts";
 import type { Latency, Settings } from "./settings.ts";
 import { chatEvents, eventStream, streamEvents } from "./sse.ts";
 import type { PromptRecord } from "./stats.ts";
@@ -81,7 +82,7 @@ function conclude(
     const intended = { origin, answered: { record, latencyMs: waitMs }, reply };
     call.after(waitMs, () => strike(call, fault, intended));
   } else if (request.stream) {
-    streamEvents(call, eventsOf(request, draft), answered);
+    streamEvents(call, eventsOf(request, draft, seed), answered);
   } else if (settings.headersFirst) {
     const whole = reply();
     writeReplyHead(call, whole);
@@ -94,17 +95,22 @@ function conclude(
 
 function replyTo(request: ModelRequest, draft: Draft, seed: number): Reply {
   return request.stream
-    ? { contentType: eventStream, body: eventsOf(request, draft).join("") }
+    ? { contentType: eventStream, body: eventsOf(request, draft, seed).join("") }
     : {
         contentType: "application/json",
         body: JSON.stringify(answerObject(request, draft, seed)),
       };
 }
 
-function eventsOf(request: ModelRequest, draft: Draft): string[] {
-  return request.endpoint === "/v1/messages"
-    ? messageEvents(request, draft)
-    : chatEvents(request, draft);
+function eventsOf(request: ModelRequest, draft: Draft, seed: number): string[] {
+  switch (request.endpoint) {
+    case "/v1/messages":
+      return messageEvents(request, draft);
+    case "/v1/responses":
+      return responseEvents(answerObject(request, draft, seed), request, draft);
+    default:
+      return chatEvents(request, draft);
+  }
 }
 
 function refuse(call: Call, { limit, retryAfterMs }: Refusal): void {

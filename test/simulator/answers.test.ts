@@ -50,6 +50,29 @@ describe("the official client", () => {
     expect(usage).toEqual(whole.usage);
   });
 
+  test("reads as many choices as it asked for, streamed and not", async () => {
+    const openai = client(await simulate());
+    const whole = await openai.chat.completions.create({ model, messages, n: 3 });
+    const stream = openai.chat.completions.stream({ model, messages, n: 3 });
+    const streamed = await stream.finalChatCompletion();
+    expect(whole.choices.map(({ index }) => index)).toEqual([0, 1, 2]);
+    expect(streamed.choices.map(({ message }) => message.content)).toEqual(
+      whole.choices.map(({ message }) => message.content),
+    );
+  });
+
+  test("reads a streamed response, whole at its end", async () => {
+    const openai = client(await simulate());
+    const whole = await openai.responses.create({ model, input: "What is a muster?" });
+    const stream = openai.responses.stream({ model, input: "What is a muster?" });
+    let text = "";
+    stream.on("response.output_text.delta", ({ delta }) => {
+      text += delta;
+    });
+    expect((await stream.finalResponse()).output_text).toBe(whole.output_text);
+    expect(text).toBe(whole.output_text);
+  });
+
   test("sends no usage in a stream that did not ask for it", async () => {
     const simulator = await simulate();
     const response = await post(simulator, "/chat/completions", chatBody("x", { stream: true }));
@@ -144,7 +167,7 @@ describe("wrong requests get OpenAI's error shape", () => {
     ["no input", "/responses", { model }, 400, "input"],
     ["empty input", "/embeddings", { model, input: "" }, 400, "input"],
     ["no prompt", "/completions", { model }, 400, "prompt"],
-    ["a stream of responses", "/responses", { model, input: "x", stream: true }, 400, "stream"],
+    ["a stream of embeddings", "/embeddings", { model, input: "x", stream: true }, 400, "stream"],
     ["an unknown path", "/chat/complaints", { model, messages }, 404, null],
   ])("%s", async (_name, path, body, status, param) => {
     const simulator = await simulate();

@@ -153,6 +153,42 @@ describe("faults of the connection", () => {
   });
 });
 
+describe("faults of a stream", () => {
+  const streamed = async (fault: Parameters<typeof simulateFault>[0]) => {
+    const simulator = await simulateFault(fault);
+    const body = chatBody("a", { stream: true });
+    const response = await post(simulator, "/chat/completions", body);
+    const text = await response.text();
+    const events = text.split("\n\n").map((event) => event.replace(/^data: /, ""));
+    return { simulator, events: events.slice(0, -1) };
+  };
+
+  test("stream_error: some events, then an error and no end", async () => {
+    const { simulator, events } = await streamed({ kind: "stream_error", code: 502 });
+    expect(events.length).toBeGreaterThan(2);
+    expect(JSON.parse(events[0] ?? "")).toHaveProperty("choices");
+    expect(JSON.parse(events.at(-1) ?? "")).toMatchObject({ error: { code: 502 } });
+    await untilStats(simulator, { byStatus: { stream_error: 1 }, inFlight: 0, answered: 0 });
+  });
+
+  test("stream_error: a call that is not streamed gets a 500", async () => {
+    const simulator = await simulateFault({ kind: "stream_error" });
+    expect((await chat(simulator, "a")).status).toBe(500);
+  });
+
+  test("huge: a text of at least so many bytes", async () => {
+    const { events } = await streamed({ kind: "huge", bytes: 100_000 });
+    expect(events.join("").length).toBeGreaterThan(100_000);
+    expect(events.at(-1)).toBe("[DONE]");
+  });
+
+  test("pretty: numbers that no parse survives", async () => {
+    const { events } = await streamed({ kind: "pretty" });
+    expect(events.join("")).toContain("12345678901234567890");
+    expect(events.at(-1)).toBe("[DONE]");
+  });
+});
+
 describe("faults of the answer", () => {
   test("not_json: a page of HTML, which is no answer", async () => {
     const simulator = await simulateFault({ kind: "not_json" });
