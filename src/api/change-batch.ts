@@ -28,6 +28,7 @@ export function addChangeBatchRoute(app: OpenAPIHono<AppEnv>): void {
         content: { "application/json": { schema: batchObject } },
       },
       404: refusal("No such batch."),
+      413: refusal("More than 64 KiB."),
       ...refusals,
     },
   });

@@ -116,26 +116,26 @@ function readBody(text: string): Result<Asked> {
   switch (kinds[0]) {
     case "prompts": {
       const body = fromPrompts.safeParse(json);
-      if (!body.success) return invalid(body.error);
+      if (!body.success) return invalid(body.error, json);
       return asked(body.data, "/v1/chat/completions", tasksOfPrompts(text, body.data));
     }
     case "requests": {
       const body = fromRequests.safeParse(json);
-      if (!body.success) return invalid(body.error);
+      if (!body.success) return invalid(body.error, json);
       return asked(body.data, body.data.endpoint, tasksOfRequests(text, body.data));
     }
     default: {
       const body = fromFile.safeParse(json);
-      if (!body.success) return invalid(body.error);
+      if (!body.success) return invalid(body.error, json);
       const { endpoint, input_file_id } = body.data;
       return ok({ endpoint, options: body.data, inputFileId: input_file_id, tasks: null });
     }
   }
 }
 
-function invalid(error: z.ZodError): Result<never> {
-  const { param, message } = describeIssue(error);
-  return refuse("invalid_request", message, param);
+function invalid(error: z.ZodError, json: object): Result<never> {
+  const { param, message, reason } = describeIssue(error, json);
+  return refuse("invalid_request", message, param, reason);
 }
 
 function asked(options: Asked["options"], endpoint: Endpoint, inline: Inline): Result<Asked> {

@@ -26,6 +26,6 @@ export async function readJson<T extends z.ZodType>(
   }
   const parsed = schema.safeParse(json ?? {});
   if (parsed.success) return ok(parsed.data);
-  const { param, message } = describeIssue(parsed.error);
-  return refuse("invalid_request", message, param || undefined);
+  const { param, message, reason } = describeIssue(parsed.error, json ?? {});
+  return refuse("invalid_request", message, param || undefined, reason);
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { customId } from "./ids.ts";
+import { strict } from "./strict.ts";
 
 /** Batches as clients see them: OpenAI's object, with what is Muster's own in `muster`. */
 
@@ -52,7 +53,7 @@ export const completionWindow = z
   .string()
   .refine((window) => windowMs(window) !== undefined, WINDOW_TAKES);
 
-export const webhook = z.strictObject({
+export const webhook = strict({
   url: z.string().max(2048),
   secret: z.string().optional(),
 });
@@ -77,9 +78,9 @@ const options = {
 };
 
 /** One batch from an uploaded file: what the official SDK sends. */
-export const fromFile = z
-  .object({ input_file_id: z.string(), endpoint, ...options })
-  .meta({ id: "CreateBatchFromFile" });
+export const fromFile = strict({ input_file_id: z.string(), endpoint, ...options }).meta({
+  id: "CreateBatchFromFile",
+});
 
 /** One batch from prompts: each becomes a chat completion with these settings. */
 export const fromPrompts = z
@@ -99,21 +100,21 @@ export const fromPrompts = z
       "Any other member (max_tokens, temperature, …) goes into each request's body as it is.",
   });
 
-/** One batch from request bodies. */
-export const fromRequests = z
-  .object({
-    endpoint,
-    requests: z
-      .array(
-        z.object({
-          custom_id: customId.optional(),
-          body: z.record(z.string(), z.unknown()),
-        }),
-      )
-      .min(1),
-    ...options,
-  })
-  .meta({ id: "CreateBatchFromRequests" });
+/** One batch from request bodies, or from the lines of an input file as they are. */
+export const fromRequests = strict({
+  endpoint,
+  requests: z
+    .array(
+      strict({
+        custom_id: customId.optional(),
+        body: z.record(z.string(), z.unknown()),
+        method: z.literal("POST").optional(),
+        url: z.string().optional().meta({ description: "The batch's endpoint, if it is there." }),
+      }),
+    )
+    .min(1),
+  ...options,
+}).meta({ id: "CreateBatchFromRequests" });
 
 const CHANGES = {
   max_concurrency: maxConcurrency
@@ -124,13 +125,7 @@ const CHANGES = {
 };
 
 /** What can be changed of a batch. A member that is absent stays as it is. */
-export const batchChange = z
-  .strictObject(CHANGES, {
-    error: ({ code }) =>
-      code === "unrecognized_keys"
-        ? `only ${Object.keys(CHANGES).join(", ")} can be changed`
-        : undefined,
-  })
+export const batchChange = strict(CHANGES)
   .refine((change) => Object.keys(change).length > 0, {
     error: `takes at least one of ${Object.keys(CHANGES).join(", ")}`,
   })

@@ -1,7 +1,8 @@
 import type { z } from "zod";
+import { nearest } from "../core/nearest.ts";
 import { arrayElements, objectMembers, oneLine, rawMember } from "../core/raw-json.ts";
 import { estimateTokens } from "../core/tokens.ts";
-import type { BatchError, Endpoint, fromPrompts, fromRequests } from "./batch.ts";
+import { type BatchError, type Endpoint, fromPrompts, type fromRequests } from "./batch.ts";
 import { inputLine } from "./results.ts";
 
 /** Turns what callers send, a JSONL line or a body with inline tasks, into tasks. */
@@ -50,20 +51,19 @@ export function parseLine(text: string, endpoint: Endpoint): Parsed {
   }
   const line = inputLine.safeParse(json);
   if (!line.success) {
-    const { param, message } = describeIssue(line.error);
-    return fault(`invalid_${param.split(".")[0] || "line"}`, message, param || null);
+    const { param, message, reason } = describeIssue(line.error, json);
+    return fault(reason ?? `invalid_${param.split(".")[0] || "line"}`, message, param || null);
   }
-  if (line.data.url !== endpoint) {
-    return fault(
-      "mismatched_url",
-      `url is '${line.data.url}', but the batch's endpoint is '${endpoint}'; all lines take that one.`,
-      "url",
-    );
-  }
+  if (line.data.url !== endpoint) return wrongUrl(line.data.url, endpoint, "url");
   const span = rawMember(text, "body");
   if (span === undefined) throw new Error("a validated line has no body");
   const raw = text.slice(span.start, span.end);
   return toTask(line.data.custom_id, raw, line.data.body, endpoint, "body");
+}
+
+function wrongUrl(url: string, endpoint: Endpoint, at: string): { ok: false; fault: Fault } {
+  const message = `The URL provided for this request, '${url}', does not match the batch endpoint, '${endpoint}'.`;
+  return { ok: false, fault: { code: "invalid_url", message, param: at } };
 }
 
 /** @param at how a fault names the body. */
@@ -144,7 +144,11 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
     if (request === undefined || span === undefined) throw new Error(`${at} was not validated`);
     const customId = request.custom_id ?? `task-${index}`;
     const raw = text.slice(span.start, span.end);
-    const parsed = toTask(customId, raw, request.body, body.endpoint, `${at}.body`);
+    const { url = body.endpoint } = request;
+    const parsed =
+      url === body.endpoint
+        ? toTask(customId, raw, request.body, body.endpoint, `${at}.body`)
+        : wrongUrl(url, body.endpoint, `${at}.url`);
     if (!parsed.ok) {
       faults.push(parsed.fault);
     } else if (seen.has(customId)) {
@@ -165,17 +169,7 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
 }
 
 /** Members of a body with `prompts` that are about the batch; all others go into each request. */
-const OPTIONS = new Set([
-  "prompts",
-  "endpoint",
-  "metadata",
-  "completion_window",
-  "max_concurrency",
-  "priority",
-  "webhook",
-  "on_unknown",
-  "endpoint",
-]);
+const OPTIONS = Object.keys(fromPrompts.shape).filter((name) => name !== "model");
 
 /** Members that would be at odds with `prompts`, and the value that is not. */
 const NOT_WITH_PROMPTS = { endpoint: "/v1/chat/completions", messages: undefined };
@@ -191,7 +185,9 @@ export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>):
   }
   const shared: string[] = [];
   for (const { key, start, end } of objectMembers(text)) {
-    if (!OPTIONS.has(key)) shared.push(`${JSON.stringify(key)}:${text.slice(start, end)}`);
+    const meant = nearest(key, OPTIONS);
+    if (meant !== undefined && !OPTIONS.includes(key)) return misspelt(key, meant);
+    if (!OPTIONS.includes(key)) shared.push(`${JSON.stringify(key)}:${text.slice(start, end)}`);
   }
   const { prompts, ...settings } = body;
   const list = rawMember(text, "prompts");
@@ -214,12 +210,53 @@ export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>):
   return { ok: true, tasks };
 }
 
-/** A schema's first issue: the field as a path (`requests[3].body`), and a sentence that names it. */
-export function describeIssue(error: z.ZodError): { param: string; message: string } {
+/**
+ * A setting of the batch that is misspelt would go into each request, where the upstream refuses it
+ * or, worse, does not.
+ */
+function misspelt(key: string, meant: string): Inline {
+  const message = `Unknown parameter: '${key}'. Did you mean '${meant}'?`;
+  return { ok: false, faults: [{ code: "unknown_parameter", message, param: key }] };
+}
+
+/** What a schema found wrong: where, a sentence that says so, and OpenAI's code if it has one. */
+export interface Issue {
+  /** The field as a path, such as `requests[3].body`; "" for the whole. */
+  param: string;
+  message: string;
+  reason: "missing_required_parameter" | "unknown_parameter" | undefined;
+}
+
+/**
+ * A schema's first issue.
+ *
+ * @param value what was checked; without it a missing field is not told from a wrong one.
+ */
+export function describeIssue(error: z.ZodError, value?: unknown): Issue {
   const [issue] = error.issues;
-  if (issue === undefined) return { param: "", message: "The body is not valid." };
-  const unknown = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
-  const param = [...issue.path, ...unknown].reduce<string>(
+  if (issue === undefined) {
+    return { param: "", message: "The body is not valid.", reason: undefined };
+  }
+  if (issue.code === "unrecognized_keys") {
+    const param = pathOf([...issue.path, ...issue.keys.slice(0, 1)]);
+    const what = issue.message.startsWith("Unrecognized key") ? "" : sentence(issue.message);
+    const message = `Unknown parameter: '${param}'. ${what}`.trim();
+    return { param, message, reason: "unknown_parameter" };
+  }
+  const param = pathOf(issue.path);
+  const takes = issue.message.replace(/^Invalid (input|option): /, "");
+  if (value !== undefined && param !== "" && isMissing(value, issue.path)) {
+    // The schema's own words only say that it was undefined.
+    const what = issue.message.startsWith("Invalid input") ? "" : sentence(`it takes ${takes}`);
+    const message = `Missing required parameter: '${param}'. ${what}`.trim();
+    return { param, message, reason: "missing_required_parameter" };
+  }
+  const message = `${param || "The body"}: ${takes}.`.replace(/\.\.$/, ".");
+  return { param, message, reason: undefined };
+}
+
+function pathOf(steps: readonly PropertyKey[]): string {
+  return steps.reduce<string>(
     (path, step) =>
       typeof step === "number"
         ? `${path}[${step}]`
@@ -228,8 +265,20 @@ export function describeIssue(error: z.ZodError): { param: string; message: stri
           : `${path}.${String(step)}`,
     "",
   );
-  const what = issue.message.replace(/^Invalid (input|option): /, "");
-  return { param, message: `${param || "The body"}: ${what}.`.replace(/\.\.$/, ".") };
+}
+
+function isMissing(value: unknown, steps: readonly PropertyKey[]): boolean {
+  let at: unknown = value;
+  for (const step of steps) {
+    if (typeof at !== "object" || at === null) return false;
+    at = Object.hasOwn(at, step) ? (at as Record<PropertyKey, unknown>)[step] : undefined;
+  }
+  return at === undefined;
+}
+
+function sentence(words: string): string {
+  const text = words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.?]$/.test(text) ? text : `${text}.`;
 }
 
 function messageOf(error: unknown): string {

@@ -119,7 +119,6 @@ describe("a wrong field is refused and named", () => {
     ["max_concurrency", { ...prompts, max_concurrency: 1.5 }],
     ["max_concurrency", { ...prompts, max_concurrency: 10_001 }],
     ["webhook", { ...prompts, webhook: "https://example.com" }],
-    ["webhook", { ...prompts, webhook: { url: "https://example.com/", token: "x" } }],
     ["webhook.url", { ...prompts, webhook: {} }],
     ["webhook.url", { ...prompts, webhook: { url: 1 } }],
     ["webhook.url", { ...prompts, webhook: { url: "example.com/hook" } }],
@@ -137,6 +136,47 @@ describe("a wrong field is refused and named", () => {
     const error = await refusal(sent);
     expect(error.param).toBe(param);
     expect(error.message).toContain(param);
+  });
+});
+
+describe("an unknown field is refused, as OpenAI refuses it", () => {
+  const prompts = { model: "m", prompts: ["a"] };
+  const requests = { endpoint: CHAT, requests: [request] };
+  const file = { input_file_id: "file-1", endpoint: CHAT, completion_window: "24h" };
+  it.each<[param: string, sent: object, says: string]>([
+    ["max_concurency", { ...file, max_concurency: 5 }, "'max_concurrency'"],
+    ["metdata", { ...requests, metdata: {} }, "'metadata'"],
+    ["model", { ...file, model: "m" }, "input_file_id"],
+    ["webhook.token", { ...prompts, webhook: { url: "https://e.com/", token: "x" } }, "secret"],
+    ["requests[0].id", { ...requests, requests: [{ id: "a", body }] }, "custom_id"],
+    // With prompts, what is not about the batch goes into each request; a slip does not.
+    ["max_concurency", { ...prompts, max_concurency: 5 }, "'max_concurrency'"],
+    ["completion_windw", { ...prompts, completion_windw: "1h" }, "'completion_window'"],
+    ["webhok", { ...prompts, webhok: {} }, "'webhook'"],
+  ])("%s: %j", async (param, sent, says) => {
+    const error = await refusal(sent);
+    expect(error).toMatchObject({ param, code: "unknown_parameter" });
+    expect(error.message).toContain(says);
+  });
+
+  it("but a request may be the line of a file as it is", async () => {
+    const line = { ...request, method: "POST", url: CHAT };
+    expect((await post("/v1/batches", { endpoint: CHAT, requests: [line] })).status).toBe(202);
+    const other = { ...line, url: "/v1/embeddings" };
+    const error = await refusal({ endpoint: CHAT, requests: [line, other] });
+    expect(error).toMatchObject({ code: "invalid_url", param: "requests[1].url" });
+  });
+});
+
+describe("a missing field is named with OpenAI's code", () => {
+  it.each<[string, object]>([
+    ["endpoint", { input_file_id: "file-1" }],
+    ["model", { prompts: ["a"] }],
+    ["requests[0].body", { endpoint: CHAT, requests: [{}] }],
+  ])("%s", async (param, sent) => {
+    const error = await refusal(sent);
+    expect(error).toMatchObject({ param, code: "missing_required_parameter" });
+    expect(error.message).toMatch(/^Missing required parameter: '/);
   });
 });
 

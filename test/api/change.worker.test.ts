@@ -115,7 +115,8 @@ describe("a batch that has ended", () => {
 describe("a change that is not valid", () => {
   it.each([
     [{}, null, "takes at least one of max_concurrency, priority, metadata"],
-    [{ max_concurency: 3 }, "max_concurency", "only max_concurrency, priority, metadata can be"],
+    [{ max_concurency: 3 }, "max_concurency", "Did you mean 'max_concurrency'?"],
+    [{ webhook: null }, "webhook", "It takes max_concurrency, priority, metadata."],
     [{ max_concurrency: 0 }, "max_concurrency", ">=1"],
     [{ max_concurrency: "3" }, "max_concurrency", "number"],
     [{ priority: 101 }, "priority", "<=100"],

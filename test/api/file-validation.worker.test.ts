@@ -53,7 +53,7 @@ describe("a file with a wrong line", () => {
     [
       "has no custom_id",
       '{"method":"POST","url":"/v1/chat/completions","body":{}}',
-      { code: "invalid_custom_id", param: "custom_id" },
+      { code: "missing_required_parameter", param: "custom_id" },
     ],
     [
       "has an empty custom_id",
@@ -78,22 +78,22 @@ describe("a file with a wrong line", () => {
     [
       "has another url than the batch's endpoint",
       '{"custom_id":"x","method":"POST","url":"/v1/embeddings","body":{}}',
-      { code: "mismatched_url", param: "url" },
+      { code: "invalid_url", param: "url" },
     ],
     [
       "has a whole URL",
       '{"custom_id":"x","method":"POST","url":"https://example.com/v1/chat/completions","body":{}}',
-      { code: "mismatched_url", param: "url" },
+      { code: "invalid_url", param: "url" },
     ],
     [
       "has no url",
       '{"custom_id":"x","method":"POST","body":{}}',
-      { code: "invalid_url", param: "url" },
+      { code: "missing_required_parameter", param: "url" },
     ],
     [
       "has no body",
       '{"custom_id":"x","method":"POST","url":"/v1/chat/completions"}',
-      { code: "invalid_body", param: "body" },
+      { code: "missing_required_parameter", param: "body" },
     ],
     [
       "has a text for a body",

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
 import { estimateTokens } from "../../src/core/tokens.ts";
-import { ENDPOINTS, fromPrompts, fromRequests } from "../../src/wire/batch.ts";
+import { ENDPOINTS, fromFile, fromPrompts, fromRequests } from "../../src/wire/batch.ts";
 import {
   byteLength,
   describeIssue,
@@ -169,17 +169,22 @@ describe("parseLine", () => {
     ["with an array as body", lineWith("[{}]"), "body"],
     ["with text as body", lineWith('"{}"'), "body"],
     ["with a number as body", lineWith("5"), "body"],
-  ])("refuses a line %s, and names the member", (_, text, param) => {
+  ])("refuses a line %s, and names the member", (what, text, param) => {
     const fault = faultOf(text);
-    expect(fault).toMatchObject({ code: `invalid_${param}`, param });
-    expect(fault.message).toMatch(new RegExp(`^${param}: .+\\.$`));
+    if (what.startsWith("without")) {
+      const message = `Missing required parameter: '${param}'.`;
+      expect(fault).toEqual({ code: "missing_required_parameter", message, param });
+    } else {
+      expect(fault).toMatchObject({ code: `invalid_${param}`, param });
+      expect(fault.message).toMatch(new RegExp(`^${param}: .+\\.$`));
+    }
   });
 
   test.each(["/v1/embeddings", `${CHAT}/`, `https://api.openai.com${CHAT}`, "", "/v1/other"])(
     "refuses the url %j when the batch's endpoint is another, and names both",
     (url) => {
       const fault = faultOf(lineWith("{}", `,"url":"${url}"`));
-      expect(fault).toMatchObject({ code: "mismatched_url", param: "url" });
+      expect(fault).toMatchObject({ code: "invalid_url", param: "url" });
       expect(fault.message).toContain(`'${url}'`);
       expect(fault.message).toContain(`'${CHAT}'`);
     },
@@ -470,7 +475,6 @@ describe("describeIssue", () => {
     [fromPrompts, { ...prompts, prompts: ["p", 3] }, "prompts[1]"],
     [fromPrompts, { ...prompts, metadata: { team: 5 } }, "metadata.team"],
     [fromPrompts, { ...prompts, webhook: { url: 5 } }, "webhook.url"],
-    [fromPrompts, { ...prompts, webhook: { url: "u", secrets: "" } }, "webhook.secrets"],
     [fromPrompts, { ...prompts, completion_window: "1y" }, "completion_window"],
     [fromPrompts, { ...prompts, max_concurrency: 0 }, "max_concurrency"],
   ])(
@@ -489,8 +493,74 @@ describe("describeIssue", () => {
       expect(issueOf(fromPrompts, value)).toEqual({
         param: "",
         message: expect.stringMatching(/^The body: expected object, received \w+\.$/),
+        reason: undefined,
       });
     }
+  });
+
+  test.each<[z.ZodType, unknown, string, string]>([
+    [fromFile, { endpoint: CHAT }, "input_file_id", "Missing required parameter: 'input_file_id'."],
+    [
+      fromRequests,
+      { endpoint: CHAT, requests: [{ body: {} }, {}] },
+      "requests[1].body",
+      "Missing required parameter: 'requests[1].body'.",
+    ],
+    [
+      fromFile,
+      { input_file_id: "f" },
+      "endpoint",
+      `Missing required parameter: 'endpoint'. It takes one of ${ENDPOINTS.join(", ")}.`,
+    ],
+    [
+      fromPrompts,
+      JSON.parse('{"model":"m","prompts":["p"],"webhook":{"__proto__":{"url":"u"}}}'),
+      "webhook.url",
+      "Missing required parameter: 'webhook.url'.",
+    ],
+  ])("tells a missing field from a wrong one (%#)", (schema, value, param, message) => {
+    const { error } = schema.safeParse(value);
+    if (error === undefined) throw new Error("the value is good");
+    const reason = "missing_required_parameter";
+    expect(describeIssue(error, value)).toEqual({ param, message, reason });
+  });
+
+  test("does not call a null missing", () => {
+    const value = { endpoint: CHAT, input_file_id: null };
+    const { error } = fromFile.safeParse(value);
+    if (error === undefined) throw new Error("the value is good");
+    expect(describeIssue(error, value).reason).toBeUndefined();
+  });
+
+  test.each<[z.ZodType, object, string, RegExp]>([
+    [
+      fromFile,
+      { input_file_id: "f", endpoint: CHAT, max_concurency: 5 },
+      "max_concurency",
+      /^Unknown parameter: 'max_concurency'\. Did you mean 'max_concurrency'\?$/,
+    ],
+    [
+      fromFile,
+      { input_file_id: "f", endpoint: CHAT, zzz: 5 },
+      "zzz",
+      /^Unknown parameter: 'zzz'\. It takes input_file_id, endpoint, .*max_concurrency.*\.$/,
+    ],
+    [
+      fromRequests,
+      { endpoint: CHAT, requests: [{ body: {} }, { body: {}, customid: "a" }] },
+      "requests[1].customid",
+      /^Unknown parameter: 'requests\[1\]\.customid'\. Did you mean 'custom_id'\?$/,
+    ],
+    [
+      fromPrompts,
+      { ...prompts, webhook: { url: "u", secrets: "" } },
+      "webhook.secrets",
+      /^Unknown parameter: 'webhook.secrets'\. Did you mean 'secret'\?$/,
+    ],
+  ])("names an unknown field, and the one that was meant (%#)", (schema, value, param, message) => {
+    const issue = issueOf(schema, value);
+    expect(issue).toMatchObject({ param, reason: "unknown_parameter" });
+    expect(issue.message).toMatch(message);
   });
 
   test("says what is taken instead", () => {
