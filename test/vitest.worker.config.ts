@@ -28,5 +28,6 @@ export default defineProject({
     include: ["test/**/*.worker.test.ts"],
     globalSetup: ["test/support/worker-setup.ts"],
     testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

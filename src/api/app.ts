@@ -9,6 +9,8 @@ import { addCreateBatchRoute } from "./create-batch.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
 import { addFileRoutes } from "./files.ts";
+import { addHealthRoutes } from "./health.ts";
+import { addMetricsRoute } from "./metrics.ts";
 import { once } from "./once.ts";
 import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
@@ -59,10 +61,12 @@ export function createApp(): OpenAPIHono<AppEnv> {
     }),
   );
 
-  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  addHealthRoutes(app);
   addDocument(app);
   app.use("/v1/*", authenticate);
   app.use("/v1/*", once);
+  app.use("/metrics", authenticate);
+  addMetricsRoute(app);
   addCreateBatchRoute(app);
   addBatchRoutes(app);
   addChangeBatchRoute(app);

@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import { batchStub, projectStub } from "../stubs.ts";
-import { type BatchObject, batchList, batchObject } from "../wire/batch.ts";
+import { type BatchObject, batchList, batchObject, batchStatus } from "../wire/batch.ts";
 import { noSuch, type Problem, type Result } from "../wire/errors.ts";
 import { batchId } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
@@ -40,6 +40,10 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
       query: z.object({
         after: z.string().optional(),
         limit: z.coerce.number().int().min(1).max(100).default(20),
+        status: batchStatus.optional(),
+        search: z.string().min(1).max(200).optional().meta({
+          description: "A part of the id, the model or the metadata.",
+        }),
       }),
     },
     responses: {
@@ -51,9 +55,10 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     },
   });
   app.openapi(list, async (c) => {
-    const { after, limit } = c.req.valid("query");
+    const { after, limit, status, search } = c.req.valid("query");
     const project = c.get("project");
-    const page = await projectStub(c.env, project).listBatches(after, limit);
+    const query = { after, limit, status, search };
+    const page = await projectStub(c.env, project).listBatches(query);
     if (!page.ok) return refused(c, page.problem);
     const found = await Promise.all(page.value.data.map((id) => findBatch(c.env, project, id)));
     // An id whose batch is not open yet, or could not be opened, is not listed.

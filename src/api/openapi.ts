@@ -53,6 +53,7 @@ const ABOUT = {
   servers: [{ url: "/", description: "This Muster" }],
   tags: [
     { name: "Batches", description: "Many calls as one, and their results." },
+    { name: "Operation", description: "Whether it works, in words and in numbers." },
     {
       name: "Files",
       description: "Request lines on their way in, output lines on their way out.",

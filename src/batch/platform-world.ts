@@ -22,6 +22,9 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
       const part = await env.FILES.get(key, { range: { offset, length } });
       return part === null ? undefined : new Uint8Array(await part.arrayBuffer());
     },
+    tellProject: async (ref, digest) => {
+      await projectStub(env, ref.project).noteBatch(ref.batch_id, digest);
+    },
     registerFiles: async (ref, files, nowMs) => {
       await projectStub(env, ref.project).addOutputFiles(ref.batch_id, files, nowMs);
     },

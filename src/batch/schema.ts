@@ -131,6 +131,14 @@ export const migrations: SQLSchemaMigration[] = [
     description: "a batch's weight where batches compete",
     sql: "ALTER TABLE batch ADD COLUMN priority INTEGER NOT NULL DEFAULT 10;",
   },
+  {
+    idMonotonicInc: 3,
+    description: "what the project was told",
+    sql: `
+      ALTER TABLE batch ADD COLUMN told_status TEXT;
+      ALTER TABLE batch ADD COLUMN told_running INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE batch ADD COLUMN told_at INTEGER NOT NULL DEFAULT 0;`,
+  },
 ];
 
 /**
@@ -180,6 +188,10 @@ export type BatchRow = {
   expired_at: number | null;
   cancelling_at: number | null;
   cancelled_at: number | null;
+  /** The status and the calls in flight that the project knows of, and when it was told. */
+  told_status: BatchStatus | null;
+  told_running: number;
+  told_at: number;
 };
 
 export type ProgressRow = {

@@ -7,6 +7,7 @@ import type { BatchRow, Ending } from "./schema.ts";
 import type { Close } from "./store/closing.ts";
 import { hashOutcomes } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
+import { tellAtMs, tellProject } from "./tell-project.ts";
 import type { World } from "./world.ts";
 
 /**
@@ -97,6 +98,7 @@ async function step(
     const sent = await world.deliver(delivery, row.webhook_secret);
     store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
   }
+  await tellProject(store, world);
   if (nowMs >= (deleteAtMs(row, config) ?? nowMs + 1)) {
     await world.forget({ project: row.project, batch_id: row.batch_id });
     return "gone";
@@ -222,9 +224,10 @@ export function nextSweepMs(
   const row = store.rows.get();
   if (row === undefined) return undefined;
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
-  const times = [store.deliveries.nextMs(), deleteAtMs(row, config)];
+  const { pending, running } = store.progress();
+  const tellMs = tellAtMs(row, running);
+  const times = [store.deliveries.nextMs(), deleteAtMs(row, config), tellMs];
   if (row.status === "in_progress" || row.status === "cancelling") {
-    const { pending, running } = store.progress();
     const idle = row.ending === null ? pending + running === 0 : pending > 0 || running === 0;
     if (idle) return nowMs;
     const oldestSeenMs = store.holders.oldestSeenMs();

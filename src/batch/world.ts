@@ -1,4 +1,5 @@
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import type { Digest } from "../project/digest.ts";
 import type { OutputFile } from "../project/output-file.ts";
 import type { Sent } from "../webhooks/deliver.ts";
 import type { BatchRef, Pointer } from "../wire/messages.ts";
@@ -26,6 +27,8 @@ export interface World {
   fileSize(key: string): Promise<number | undefined>;
   /** A part of it, or undefined when the file is gone. */
   readFile(key: string, offset: number, length: number): Promise<Uint8Array | undefined>;
+  /** Lets the batch's project know how it stands. */
+  tellProject(ref: BatchRef, digest: Digest): Promise<void>;
   registerFiles(ref: BatchRef, files: OutputFile[], nowMs: number): Promise<void>;
   deliver(delivery: DeliveryRow, secret: string | null): Promise<Sent>;
   /** Deletes everything there is of the batch, here and in its project's index. */

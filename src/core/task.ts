@@ -6,7 +6,15 @@ import type { Verdict } from "./outcome.ts";
  * pending → running → succeeded | failed; running → pending for a retry;
  * pending → cancelled | expired when its batch ends before its turn.
  */
-export type TaskState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "expired";
+export const TASK_STATES = [
+  "pending",
+  "running",
+  "succeeded",
+  "failed",
+  "cancelled",
+  "expired",
+] as const;
+export type TaskState = (typeof TASK_STATES)[number];
 
 /** How often and how patiently a failing task is tried again. */
 export interface RetryRules {

@@ -3,11 +3,13 @@ import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
+import type { Digest } from "./digest.ts";
+import type { Totals } from "./digests.ts";
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
 import { Idempotency } from "./idempotency.ts";
 import type { OutputFile } from "./output-file.ts";
 import { type Endpoint, type FileRow, migrations } from "./schema.ts";
-import { type FileQuery, type Page, ProjectStore } from "./store.ts";
+import { type BatchQuery, type FileQuery, type Page, ProjectStore } from "./store.ts";
 
 /** R2 deletes at most 1,000 keys in one call. */
 const DELETE_AT_ONCE = 1_000;
@@ -98,12 +100,26 @@ export class Project extends DurableObject<Env> {
   }
 
   /** Batch ids, the newest first. */
-  listBatches(after: string | undefined, limit: number): Result<Page<string>> {
+  listBatches(query: BatchQuery): Result<Page<string>> {
     const store = this.#opened();
+    const { after } = query;
     if (after !== undefined && !store.hasBatch(after)) {
       return refuse("invalid_request", `No batch with id '${after}'.`, "after");
     }
-    return ok(store.batches(after, limit));
+    return ok(store.batches(query));
+  }
+
+  /** Takes what a batch tells of itself. */
+  noteBatch(batchId: string, digest: Digest): void {
+    this.#opened().digests.note(batchId, digest);
+  }
+
+  /** Answers; that is all. */
+  ping(): void {}
+
+  /** The project in sums. */
+  totals(): Totals {
+    return this.#opened().digests.totals();
   }
 
   /** Puts an uploaded file into the index. @returns the file of that id: one that was there stays. */

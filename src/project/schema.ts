@@ -6,6 +6,8 @@ import type { FilePurpose } from "../wire/file.ts";
  * The tables of a Project, and who writes them. Times are milliseconds since the epoch.
  * - `batch`: a row a batch, its index; everything else about it is in the batch's own object.
  *   Written by store.ts.
+ * - `digest`: a row a batch that told of itself; written by digests.ts, from the batch.
+ * - `gone`: one row, the sums of the batches that were deleted, so that counters never fall.
  * - `file`: a row a file. An uploaded one's bytes are in R2, an output file's in its batch. Written
  *   by store.ts.
  * - `endpoint`: a row a webhook endpoint; `endpoint_secret`: a row each of its secrets in force.
@@ -76,6 +78,40 @@ export const migrations: SQLSchemaMigration[] = [
         body TEXT
       ) STRICT;
       CREATE INDEX IF NOT EXISTS idempotency_expires ON idempotency (expires_at);`,
+  },
+  {
+    idMonotonicInc: 4,
+    description: "what batches tell of themselves, and what those that are gone had told",
+    sql: `
+      CREATE TABLE IF NOT EXISTS digest (
+        batch_id TEXT PRIMARY KEY,
+        status TEXT NOT NULL,
+        endpoint TEXT NOT NULL,
+        model TEXT,
+        metadata TEXT,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        noted_at INTEGER NOT NULL,
+        pending INTEGER NOT NULL,
+        running INTEGER NOT NULL,
+        succeeded INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        cancelled INTEGER NOT NULL,
+        expired INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS digest_status ON digest (status);
+      CREATE TABLE IF NOT EXISTS gone (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        batches INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        succeeded INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        cancelled INTEGER NOT NULL DEFAULT 0,
+        expired INTEGER NOT NULL DEFAULT 0
+      ) STRICT;
+      INSERT OR IGNORE INTO gone (id) VALUES (1);`,
   },
 ];
 

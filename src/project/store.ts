@@ -1,12 +1,22 @@
 import type { Sql } from "../core/sql.ts";
+import type { BatchStatus } from "../wire/batch.ts";
 import type { FilePurpose } from "../wire/file.ts";
 import { firstBatchId } from "../wire/ids.ts";
+import { Digests } from "./digests.ts";
 import type { FileRow } from "./schema.ts";
 
 /** A page of a list, and whether there is more behind it. */
 export interface Page<T> {
   data: T[];
   hasMore: boolean;
+}
+
+export interface BatchQuery {
+  after: string | undefined;
+  limit: number;
+  status: BatchStatus | undefined;
+  /** A part of the id, the model or the metadata, in any case. */
+  search: string | undefined;
 }
 
 export interface FileQuery {
@@ -18,9 +28,11 @@ export interface FileQuery {
 
 /** The index of a project's batches and files. */
 export class ProjectStore {
+  readonly digests: Digests;
   readonly #sql: Sql;
 
   constructor(sql: Sql) {
+    this.digests = new Digests(sql);
     this.#sql = sql;
   }
 
@@ -49,6 +61,7 @@ export class ProjectStore {
 
   /** Takes a batch and its output files out. */
   removeBatch(batchId: string): void {
+    this.digests.remove(batchId);
     this.#sql.exec("DELETE FROM batch WHERE batch_id = ?", batchId);
     this.#sql.exec("DELETE FROM file WHERE batch_id = ?", batchId);
   }
@@ -59,12 +72,19 @@ export class ProjectStore {
   }
 
   /** Batch ids, the newest first, those created before the one named by `after`. */
-  batches(after: string | undefined, limit: number): Page<string> {
+  batches({ after, limit, status, search }: BatchQuery): Page<string> {
     const rows = this.#sql
       .exec<{ batch_id: string }>(
-        "SELECT batch_id FROM batch WHERE batch_id < ? ORDER BY batch_id DESC LIMIT ?",
+        `SELECT batch.batch_id FROM batch LEFT JOIN digest USING (batch_id)
+         WHERE batch.batch_id < ?1
+           AND (?3 IS NULL OR digest.status = ?3)
+           AND (?4 IS NULL OR instr(batch.batch_id, ?4) OR instr(lower(digest.model), ?4)
+             OR instr(lower(digest.metadata), ?4))
+         ORDER BY batch.batch_id DESC LIMIT ?2`,
         after ?? "batch_~",
         limit + 1,
+        status ?? null,
+        search?.toLowerCase() ?? null,
       )
       .toArray();
     return { data: rows.slice(0, limit).map((row) => row.batch_id), hasMore: rows.length > limit };

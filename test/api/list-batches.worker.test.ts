@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { BatchObject } from "../../src/wire/batch.ts";
-import { call, ended, look, OTHER_KEY, open, unique } from "../support/worker/client.ts";
+import { call, ended, look, OTHER_KEY, open, unique, until } from "../support/worker/client.ts";
 
 interface BatchList {
   object: string;
@@ -74,5 +74,23 @@ describe("the list of batches", () => {
   it("is empty for a project without batches", async () => {
     const response = await call("/v1/batches", {}, OTHER_KEY);
     expect(await response.json()).toMatchObject({ data: [], first_id: null, has_more: false });
+  });
+
+  it("filters by status, and by a part of the id, the model or the metadata", async () => {
+    const metadata = { Topic: "Zebras and 縞馬" };
+    const { id } = await open({ model: "Special-Model", prompts: [unique("one")], metadata });
+    await ended(id);
+    const only = async (query: string) => (await listed(query)).data.map((batch) => batch.id);
+    await until(
+      () => only(`?status=completed&search=${id}`),
+      (ids) => ids.length === 1,
+    );
+    for (const word of ["special-mod", "ZEBRAS", encodeURIComponent("縞馬"), id.slice(-12)]) {
+      expect(await only(`?search=${word}`)).toEqual([id]);
+    }
+    expect(await only("?search=no-such-thing")).toEqual([]);
+    expect(await only(`?status=failed&search=${id}`)).toEqual([]);
+    expect((await only("?status=completed&limit=100")).length).toBe(opened.length + 1);
+    expect((await call("/v1/batches?status=done")).status).toBe(400);
   });
 });

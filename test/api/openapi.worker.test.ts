@@ -1,4 +1,4 @@
-import { env } from "cloudflare:workers";
+import { env, exports } from "cloudflare:workers";
 import { beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { createApp } from "../../src/api/app.ts";
@@ -32,7 +32,7 @@ interface Document {
 }
 
 /** Routes for whoever runs a Muster, which are no part of its API. */
-const UNDOCUMENTED = ["get /healthz", "get /openapi.json"];
+const UNDOCUMENTED = ["get /openapi.json"];
 
 async function readDocument(): Promise<Document> {
   const response = await call("/openapi.json");
@@ -160,6 +160,12 @@ describe("real responses are as /openapi.json says", () => {
       [400, () => post("/v1/batches", "{")],
       [404, () => post("/v1/batches", { input_file_id: "x", endpoint: "/v1/responses" })],
       [413, () => post("/v1/batches", " ".repeat(16 * 1024 * 1024 + 1))],
+    ],
+    "get /healthz": [[200, () => call("/healthz")]],
+    "get /readyz": [[200, () => call("/readyz")]],
+    "get /metrics": [
+      [200, () => call("/metrics")],
+      [401, () => exports.default.fetch("http://muster.test/metrics")],
     ],
     "get /v1/batches": [
       [200, () => call("/v1/batches?limit=100")],

@@ -1,6 +1,7 @@
 import { Engine } from "../../src/batch/engine.ts";
 import { migrations } from "../../src/batch/schema.ts";
 import type { Store } from "../../src/batch/store/store.ts";
+import type { Digest } from "../../src/project/digest.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
 import { Ledger, WATCH } from "./invariants.ts";
 import type { Simulation } from "./simulation.ts";
@@ -16,6 +17,8 @@ export class SimulatedBatch {
   readonly ledger: Ledger;
   /** Output and error file as the Project's index has them. */
   registered: { output: number; error: number } | undefined;
+  /** What the Project knows of it. */
+  noted: Digest | undefined;
   alarmAtMs: number | undefined;
   /** It has fired by then: alarms come late, but they come. */
   alarmLatestMs = 0;

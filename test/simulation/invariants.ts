@@ -3,6 +3,7 @@ import type { BatchRow, DeliveryRow, ProgressRow } from "../../src/batch/schema.
 import { hashOutcomes } from "../../src/batch/store/outcomes.ts";
 import { HOLD_TTL_MS } from "../../src/core/admission.ts";
 import type { TaskState } from "../../src/core/task.ts";
+import { TASK_STATES } from "../../src/core/task.ts";
 import type { BatchStatus } from "../../src/wire/batch.ts";
 import type { SimulatedBatch } from "./batch.ts";
 import { type Simulation, Violation } from "./simulation.ts";
@@ -185,9 +186,19 @@ export class Ledger {
         this.#fail("its files in the Project's index are not as long as it says");
       }
     }
+    if (ended && row.told_status === row.status) this.#checkNoted(row, progress);
     if (!this.#batch.alarming) this.#checkAlarm(row, progress, tasks, nowMs);
     this.#claims = tasks.filter(({ state }) => state === "running");
     return progress.running;
+  }
+
+  /** The project knows how an ended batch ended. */
+  #checkNoted(row: BatchRow, progress: ProgressRow): void {
+    const { noted } = this.#batch;
+    const same =
+      noted?.status === row.status &&
+      TASK_STATES.every((state) => noted[state] === progress[state]);
+    if (!same) this.#fail("its project was told of another end");
   }
 
   #checkChanges(): void {
@@ -320,6 +331,7 @@ export class Ledger {
     const { pending, running } = progress;
     if (row.status === "validating" || row.status === "finalizing") due.push(nowMs);
     if (row.status === "cancelling") due.push(nowMs);
+    if (row.told_status !== row.status) due.push(nowMs);
     if (row.status === "in_progress") {
       due.push(row.expires_at);
       if (running > 0 || pending === 0 || row.ending !== null) due.push(nowMs);

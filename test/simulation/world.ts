@@ -47,6 +47,11 @@ export function simulatedWorld(
     fileSize: () => start("fileSize", () => batch.source?.length),
     readFile: (_key, offset, length) =>
       start(`readFile ${offset}`, () => batch.source?.slice(offset, offset + length)),
+    tellProject: (_ref, digest) =>
+      start("tellProject", () => {
+        // As the Project does: an older word never replaces a newer.
+        if (digest.noted_at >= (batch.noted?.noted_at ?? 0)) batch.noted = digest;
+      }),
     registerFiles: (_ref, files) =>
       start("registerFiles", () => {
         const bytes = (kind: string) => files.find((file) => file.kind === kind)?.bytes ?? -1;

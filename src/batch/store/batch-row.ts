@@ -1,4 +1,5 @@
 import type { Sql } from "../../core/sql.ts";
+import type { Digest } from "../../project/digest.ts";
 import type { BatchError, BatchStatus } from "../../wire/batch.ts";
 import type { BatchRow, Ending } from "../schema.ts";
 
@@ -172,7 +173,19 @@ export class BatchRows {
 
   /** Replaces the metadata, JSON or null. */
   setMetadata(metadata: string | null): void {
-    this.#sql.exec("UPDATE batch SET metadata = ?", metadata);
+    // The project is to hear of it.
+    this.#sql.exec("UPDATE batch SET metadata = ?, told_status = NULL", metadata);
+  }
+
+  /** Keeps what the project was last told, and when. Metadata may have changed meanwhile. */
+  told(digest: Digest): void {
+    this.#sql.exec(
+      "UPDATE batch SET told_status = iif(metadata IS ?, ?, NULL), told_running = ?, told_at = ?",
+      digest.metadata,
+      digest.status,
+      digest.running,
+      digest.noted_at,
+    );
   }
 
   /** How far the input file has been read. */
