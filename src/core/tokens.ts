@@ -19,20 +19,42 @@ const MEDIA_TOKENS = 765;
 const SAMPLE_WINDOWS = 16;
 const SAMPLE_WINDOW_LENGTH = 256;
 
+/** Tokens one call is expected to take. */
+export interface Estimate {
+  /** Of what the model reads: an integer ≥ 1. */
+  inputTokens: number;
+  /** What the body allows it to write, for all of its `n` answers; null when it says nothing. */
+  outputTokens: number | null;
+}
+
 /**
- * Tokens to reserve for one call, an integer ≥ 1: the input by its length, and all the output that
- * the body allows, for each of its `n` answers. A rule of thumb and no tokenizer, since every model
+ * Tokens of one call: the input by its length, the output by what the body allows. A rule of thumb and no tokenizer, since every model
  * has its own: about 4 characters of Latin text a token, about 1 of any other script (BPE
  * vocabularies are trained mostly on English, so a CJK character is 0.7 to 1.5 tokens). Reserved
  * tokens are settled by the usage that comes back, so a wrong estimate lasts one call.
  *
  * Field names count as text: they stand for the few tokens of framing that each message costs.
- * An image, sound or file is a flat 765 tokens, whatever its size. A body without an output
- * allowance reserves no output. Any value is accepted; what is unreadable counts as nothing.
+ * An image, sound or file is a flat 765 tokens, whatever its size. Any value is accepted; what is
+ * unreadable counts as nothing.
+ */
+export function estimateCall(endpoint: string, body: unknown): Estimate {
+  const output = outputTokens(endpoint, body);
+  return {
+    inputTokens: Math.max(1, whole(inputTokens(body))),
+    outputTokens: output === undefined ? null : whole(output),
+  };
+}
+
+/**
+ * Tokens to reserve for one call, an integer ≥ 1: those of {@link estimateCall} together. A body
+ * without an output allowance reserves no output.
  */
 export function estimateTokens(endpoint: string, body: unknown): number {
-  const tokens = inputTokens(body) + outputTokens(endpoint, body);
-  return Math.max(1, Math.min(Math.ceil(tokens), Number.MAX_SAFE_INTEGER));
+  return Math.max(1, whole(inputTokens(body) + (outputTokens(endpoint, body) ?? 0)));
+}
+
+function whole(tokens: number): number {
+  return Math.min(Math.ceil(tokens), Number.MAX_SAFE_INTEGER);
 }
 
 function inputTokens(body: unknown): number {
@@ -62,13 +84,13 @@ function inputTokens(body: unknown): number {
   return tokens + latin / LATIN_CHARACTERS_PER_TOKEN;
 }
 
-function outputTokens(endpoint: string, body: unknown): number {
+function outputTokens(endpoint: string, body: unknown): number | undefined {
   if (WITHOUT_OUTPUT.test(endpoint)) return 0;
   const call = body as Loose;
   const allowance = OUTPUT_FIELDS.map((field) => amount(call?.[field])).find(
     (tokens) => tokens !== undefined,
   );
-  return (allowance ?? 0) * Math.max(1, amount(call?.n) ?? 1);
+  return allowance === undefined ? undefined : allowance * Math.max(1, amount(call?.n) ?? 1);
 }
 
 function amount(value: unknown): number | undefined {
