@@ -36,6 +36,16 @@ export function firstBatchId(atMs: number): string {
   return `batch_${Math.max(0, atMs).toString(16).padStart(12, "0")}`;
 }
 
+/** What a batch of messages is called at Anthropic's door. It is the same batch at all doors. */
+export function messageBatchId(batch: string): string {
+  return `msg${batch}`;
+}
+
+/** The batch's own id of either of its two names; any other text stays as it is. */
+export function batchIdOf(name: string): string {
+  return /^msgbatch_[0-9a-f]{32}$/.test(name) ? name.slice("msg".length) : name;
+}
+
 /** A new uploaded file's id. */
 export function newFileId(seed = newSeed()): string {
   return `file-${seed}`;
