@@ -10,9 +10,9 @@ export function batchStub(env: Env, ref: BatchRef): DurableObjectStub<Batch> {
   return env.BATCH.getByName(`${ref.project}/${ref.batch_id}`);
 }
 
-/** An upstream's object. */
-export function limiterStub(env: Env, upstream: string): DurableObjectStub<Limiter> {
-  return env.LIMITER.getByName(upstream);
+/** A quota's object. */
+export function limiterStub(env: Env, quota: string): DurableObjectStub<Limiter> {
+  return env.LIMITER.getByName(quota);
 }
 
 /** A project's object. */

@@ -2,22 +2,26 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig, readConfig, variables } from "../src/config.ts";
 
-type Variable = keyof typeof variables.shape;
+/** UPSTREAMS has a file of its own. */
+type Variable = Exclude<keyof typeof variables.shape, "UPSTREAMS">;
 type Vars = Record<string, unknown>;
 
 const UPSTREAM = { UPSTREAM_BASE_URL: "http://127.0.0.1:8080/v1" };
 
+/** The one upstream that variables describe, and its limits. */
+const upstreamOf = (vars: Vars) => parseConfig(vars).upstreams[0];
+const limitsOf = (vars: Vars) => upstreamOf(vars)?.quotas[0].limits;
+
 /** What a variable comes to in the checked configuration. */
 const READ: Record<Variable, (vars: Vars) => unknown> = {
   MUSTER_API_KEYS: (vars) => parseConfig(vars).apiKeys,
-  UPSTREAM_BASE_URL: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.baseUrl,
-  UPSTREAM_API_KEY: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.apiKey,
-  UPSTREAM_RPM: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.limits.rpm,
-  UPSTREAM_TPM: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.limits.tpm,
-  UPSTREAM_BURST: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.limits.burst,
-  UPSTREAM_MAX_CONCURRENCY: (vars) =>
-    parseConfig({ ...UPSTREAM, ...vars }).upstream?.limits.maxConcurrency,
-  UPSTREAM_TIMEOUT_MS: (vars) => parseConfig({ ...UPSTREAM, ...vars }).upstream?.timeoutMs,
+  UPSTREAM_BASE_URL: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.baseUrl,
+  UPSTREAM_API_KEY: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.apiKey,
+  UPSTREAM_RPM: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.rpm,
+  UPSTREAM_TPM: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.tpm,
+  UPSTREAM_BURST: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.burst,
+  UPSTREAM_MAX_CONCURRENCY: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.maxConcurrency,
+  UPSTREAM_TIMEOUT_MS: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.timeoutMs,
   WEBHOOK_ALLOW_PRIVATE: (vars) => parseConfig(vars).webhookAllowPrivate,
   CONSUMER_LANES: (vars) => parseConfig(vars).lanes,
   CONSUMER_SUBREQUESTS: (vars) => parseConfig(vars).subrequests,
@@ -27,7 +31,8 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   RETRY_BASE_MS: (vars) => parseConfig(vars).retry.baseMs,
   RETRY_MAX_MS: (vars) => parseConfig(vars).retry.maxMs,
 };
-const NAMES = Object.keys(variables.shape) as Variable[];
+const isPlain = (name: string): name is Variable => name !== "UPSTREAMS";
+const NAMES = Object.keys(variables.shape).filter(isPlain);
 
 /** The default when it is unset, texts it takes and what they come to. */
 const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = {
@@ -254,7 +259,7 @@ describe.each(NAMES)("%s", (name) => {
     expect(READ[name]({})).toEqual(unset);
     for (const blank of [undefined, "", " ", "\t\n"]) {
       if (name === "UPSTREAM_BASE_URL") {
-        expect(parseConfig({ [name]: blank }).upstream).toBeUndefined();
+        expect(upstreamOf({ [name]: blank })).toBeUndefined();
       } else expect(READ[name]({ [name]: blank })).toEqual(unset);
     }
   });
@@ -272,9 +277,7 @@ describe.each(NAMES)("%s", (name) => {
 });
 
 test("takes a number or a boolean of wrangler.toml for its text", () => {
-  expect(
-    parseConfig({ UPSTREAM_BASE_URL: "http://h/v1", UPSTREAM_RPM: 600 }).upstream?.limits.rpm,
-  ).toBe(600);
+  expect(limitsOf({ UPSTREAM_BASE_URL: "http://h/v1", UPSTREAM_RPM: 600 })?.rpm).toBe(600);
   expect(errorOf({ UPSTREAM_RPM: 600.5 }).problems).toEqual([
     expect.stringContaining(REFUSES.UPSTREAM_RPM.says),
   ]);
@@ -292,12 +295,12 @@ describe("MUSTER_API_KEYS", () => {
 
 describe("an upstream", () => {
   test("is absent without a base URL, whatever else is set", () => {
-    expect(parseConfig({}).upstream).toBeUndefined();
-    expect(parseConfig({ UPSTREAM_API_KEY: "sk-1", UPSTREAM_RPM: "5" }).upstream).toBeUndefined();
+    expect(upstreamOf({})).toBeUndefined();
+    expect(upstreamOf({ UPSTREAM_API_KEY: "sk-1", UPSTREAM_RPM: "5" })).toBeUndefined();
   });
 
   test("has only the limits that are set", () => {
-    expect(parseConfig({ ...UPSTREAM, UPSTREAM_RPM: "60" }).upstream?.limits).toEqual({
+    expect(limitsOf({ ...UPSTREAM, UPSTREAM_RPM: "60" })).toEqual({
       rpm: 60,
       maxConcurrency: 50,
     });
@@ -311,7 +314,7 @@ describe("an upstream", () => {
     fc.assert(
       fc.property(fc.webUrl({ withQueryParameters: false }), fc.nat({ max: 4 }), (url, slashes) => {
         const text = url.replace(/\/*$/, "") + "/".repeat(slashes);
-        const { upstream } = parseConfig({ UPSTREAM_BASE_URL: text });
+        const upstream = upstreamOf({ UPSTREAM_BASE_URL: text });
         expect(upstream?.baseUrl).not.toMatch(/\/$/);
         expect(upstream?.baseUrl).toBe(new URL(text).href.replace(/\/*$/, ""));
       }),

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { NewBatch } from "../batch/store/batch-row.ts";
+import { MODEL_NOT_SERVED, unservedBy } from "../config/routes.ts";
 import { readConfig } from "../config.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
@@ -43,6 +44,8 @@ interface Asked {
   >;
   inputFileId: string | null;
   tasks: NewTask[] | null;
+  /** The tasks' settings, and so their model, are members of the body itself. */
+  shared: boolean;
 }
 
 /** POST /v1/batches: opens a batch from inline tasks (202) or from an uploaded file (200). */
@@ -117,18 +120,24 @@ function readBody(text: string): Result<Asked> {
     case "prompts": {
       const body = fromPrompts.safeParse(json);
       if (!body.success) return invalid(body.error, json);
-      return asked(body.data, "/v1/chat/completions", tasksOfPrompts(text, body.data));
+      return asked(body.data, "/v1/chat/completions", tasksOfPrompts(text, body.data), true);
     }
     case "requests": {
       const body = fromRequests.safeParse(json);
       if (!body.success) return invalid(body.error, json);
-      return asked(body.data, body.data.endpoint, tasksOfRequests(text, body.data));
+      return asked(body.data, body.data.endpoint, tasksOfRequests(text, body.data), false);
     }
     default: {
       const body = fromFile.safeParse(json);
       if (!body.success) return invalid(body.error, json);
       const { endpoint, input_file_id } = body.data;
-      return ok({ endpoint, options: body.data, inputFileId: input_file_id, tasks: null });
+      return ok({
+        endpoint,
+        options: body.data,
+        inputFileId: input_file_id,
+        tasks: null,
+        shared: false,
+      });
     }
   }
 }
@@ -138,8 +147,13 @@ function invalid(error: z.ZodError, json: object): Result<never> {
   return refuse("invalid_request", message, param, reason);
 }
 
-function asked(options: Asked["options"], endpoint: Endpoint, inline: Inline): Result<Asked> {
-  if (inline.ok) return ok({ endpoint, options, inputFileId: null, tasks: inline.tasks });
+function asked(
+  options: Asked["options"],
+  endpoint: Endpoint,
+  inline: Inline,
+  shared: boolean,
+): Result<Asked> {
+  if (inline.ok) return ok({ endpoint, options, inputFileId: null, tasks: inline.tasks, shared });
   const [first, ...others] = inline.faults;
   if (first?.code === "too_large") {
     return refuse("too_large", `${first.message} ${USE_A_FILE}`, first.param ?? undefined);
@@ -167,11 +181,18 @@ async function openBatch(
   turn: Turn,
 ): Promise<Result<Opened>> {
   const config = readConfig(env);
-  if (config.upstream === undefined) {
+  if (config.upstreams.length === 0) {
     return refuse(
       "not_configured",
-      "This Muster has no upstream yet. Set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY as a secret.",
+      "This Muster has no upstream yet. Set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY as a secret, or UPSTREAMS.",
     );
+  }
+  const unserved = unservedBy(config.upstreams, asked.endpoint);
+  for (const [index, { model }] of (asked.tasks ?? []).entries()) {
+    const why = unserved(model);
+    if (why === undefined) continue;
+    const param = asked.shared ? "model" : `requests[${index}].body.model`;
+    return refuse("invalid_request", `${param}: ${why}`, param, MODEL_NOT_SERVED);
   }
   const { options } = asked;
   const webhook = options.webhook;
@@ -207,7 +228,7 @@ async function openBatch(
   const batch: NewBatch = {
     project,
     batch_id: id,
-    upstream: config.upstream.name,
+    upstream: config.upstreams[0]?.name ?? "",
     endpoint: asked.endpoint,
     input_file_id: asked.inputFileId,
     completion_window: options.completion_window,

@@ -50,10 +50,12 @@ export function addHealthRoutes(app: OpenAPIHono<AppEnv>): void {
 /** What the settings lack. */
 function missing(env: Env): string[] {
   try {
-    const { apiKeys, upstream } = readConfig(env);
+    const { apiKeys, upstreams } = readConfig(env);
     return [
       ...(apiKeys.length > 0 ? [] : ["No API keys: set the secret MUSTER_API_KEYS."]),
-      ...(upstream ? [] : ["No upstream: set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY."]),
+      ...(upstreams.length > 0
+        ? []
+        : ["No upstream: set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY, or UPSTREAMS."]),
     ];
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;

@@ -1,3 +1,4 @@
+import { type Route, routesOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
 import type { BatchRef } from "../wire/messages.ts";
@@ -44,7 +45,8 @@ export class Dispatch {
       claim: (holder, startInMs) => this.#claim(holder, startInMs),
       acquire: (said) => {
         const row = this.#row();
-        return world.acquire(row.upstream, { ref: refOf(row), ...said });
+        const quota = this.#route(row)?.quota.name ?? row.upstream;
+        return world.acquire({ quota, ref: refOf(row), ...said });
       },
     });
   }
@@ -184,7 +186,12 @@ export class Dispatch {
         store.holders.seen(holder, nowMs);
         return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs);
       });
-      return claimed.map((task, index) => ({ ...task, startInMs: startInMs[index] ?? 0 }));
+      const upstream = this.#route(this.#row())?.upstream.name ?? "";
+      return claimed.map((task, index) => ({
+        ...task,
+        upstream,
+        startInMs: startInMs[index] ?? 0,
+      }));
     } catch (error) {
       store.tasks.reset();
       throw error;
@@ -194,10 +201,11 @@ export class Dispatch {
   /** Sends pointers for ready work that too few conversations look after. */
   wake(nowMs: number): void {
     const row = this.#row();
-    const limits = this.#config.upstream?.limits;
+    const quota = this.#route(row)?.quota;
     const outstanding = this.#pointers.outstanding(nowMs);
-    if (!isActive(row) || limits === undefined || nowMs < this.#blockedUntilMs) return;
-    const target = Math.min(limits.maxConcurrency, row.max_concurrency ?? limits.maxConcurrency);
+    if (!isActive(row) || quota === undefined || nowMs < this.#blockedUntilMs) return;
+    const most = quota.limits.maxConcurrency;
+    const target = Math.min(most, row.max_concurrency ?? most);
     const { running } = this.#store.progress();
     const ready = this.#ready(target);
     const count = pointersNeeded({
@@ -212,10 +220,14 @@ export class Dispatch {
     this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
     this.#world.background(
       this.#world
-        .announce(row.upstream, refOf(row), ready)
+        .announce(quota.name, refOf(row), ready)
         // Nobody is invited then; the pointers are on their way all the same.
         .catch(() => undefined),
     );
+  }
+
+  #route(row: BatchRow): Route | undefined {
+    return routesOf(this.#config.upstreams, row.endpoint, row.model ?? "")[0];
   }
 
   #row(): BatchRow {

@@ -52,6 +52,8 @@ export interface ExchangeRequest {
 export interface Assignment {
   seq: number;
   attempt: number;
+  /** Where to call, by its name in the configuration. */
+  upstream: string;
   body: string;
   /** The permit starts this many milliseconds after the answer. */
   startInMs: number;

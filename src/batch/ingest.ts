@@ -1,3 +1,5 @@
+import { MODEL_NOT_SERVED, unservedBy } from "../config/routes.ts";
+import type { Upstream } from "../config/upstreams.ts";
 import { JsonlSplitter, type Line } from "../core/jsonl.ts";
 import type { BatchError } from "../wire/batch.ts";
 import { MAX_BODY_BYTES, type NewTask, parseLine } from "../wire/request.ts";
@@ -24,7 +26,12 @@ const MAX_ERRORS = 100;
  *
  * @throws when R2 cannot be read; nothing has changed then.
  */
-export async function ingestRange(store: Store, world: World, row: BatchRow): Promise<void> {
+export async function ingestRange(
+  store: Store,
+  world: World,
+  row: BatchRow,
+  upstreams: readonly Upstream[],
+): Promise<void> {
   if (row.source_key === null) throw new Error("a batch in validating has no file to read");
   const size = await world.fileSize(row.source_key);
   if (size === undefined) {
@@ -52,11 +59,19 @@ export async function ingestRange(store: Store, world: World, row: BatchRow): Pr
     }
     if (at >= size) lines = lines.concat(splitter.end());
   } while (lines.length === 0 && at < size);
-  store.transaction(() => commit(store, row, lines, at >= size, world.nowMs()));
+  const unserved = unservedBy(upstreams, row.endpoint);
+  store.transaction(() => commit(store, row, lines, at >= size, unserved, world.nowMs()));
 }
 
 /** Adds the lines' tasks. Guarded by the place read from: a second reader of it changes nothing. */
-function commit(store: Store, read: BatchRow, lines: Line[], last: boolean, nowMs: number): void {
+function commit(
+  store: Store,
+  read: BatchRow,
+  lines: Line[],
+  last: boolean,
+  unserved: ReturnType<typeof unservedBy>,
+  nowMs: number,
+): void {
   const row = store.rows.get();
   if (row?.status !== "validating" || row.source_offset !== read.source_offset) return;
   const errors: BatchError[] = row.errors === null ? [] : (JSON.parse(row.errors) as BatchError[]);
@@ -64,7 +79,7 @@ function commit(store: Store, read: BatchRow, lines: Line[], last: boolean, nowM
   const numbers: number[] = [];
   for (const line of lines) {
     if (errors.length >= MAX_ERRORS) break;
-    const parsed = parse(line, row);
+    const parsed = parse(line, row, unserved);
     if ("task" in parsed) {
       tasks.push(parsed.task);
       numbers.push(line.number);
@@ -99,7 +114,7 @@ function commit(store: Store, read: BatchRow, lines: Line[], last: boolean, nowM
 
 type Parsed = { task: NewTask } | { fault: Omit<BatchError, "line"> };
 
-function parse(line: Line, row: BatchRow): Parsed {
+function parse(line: Line, row: BatchRow, unserved: ReturnType<typeof unservedBy>): Parsed {
   if ("problem" in line) {
     const message = {
       too_long: `This line is longer than ${MAX_LINE_BYTES} bytes.`,
@@ -108,7 +123,11 @@ function parse(line: Line, row: BatchRow): Parsed {
     return { fault: { code: line.problem, message, param: null } };
   }
   const parsed = parseLine(line.text, row.endpoint);
-  return parsed.ok ? { task: parsed.task } : { fault: parsed.fault };
+  if (!parsed.ok) return { fault: parsed.fault };
+  const why = unserved(parsed.task.model);
+  if (why === undefined) return { task: parsed.task };
+  const param = "body.model";
+  return { fault: { code: MODEL_NOT_SERVED, message: `${param}: ${why}`, param } };
 }
 
 /** The model all tasks share; "" once two differ; null while there are none. */

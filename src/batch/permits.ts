@@ -23,7 +23,7 @@ export interface Floor {
   ready(): boolean;
   /** Claims the next tasks for a holder, one for each start. @throws when storage fails. */
   claim(holder: string, startInMs: readonly number[]): Assignment[];
-  acquire(said: Omit<AcquireRequest, "ref">): Promise<AcquireReply>;
+  acquire(said: Omit<AcquireRequest, "quota" | "ref">): Promise<AcquireReply>;
 }
 
 interface Waiter {

@@ -12,8 +12,8 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     setAlarm: (atMs) => void ctx.storage.setAlarm(atMs),
     deleteAlarm: () => void ctx.storage.deleteAlarm(),
     background: (work) => ctx.waitUntil(work),
-    acquire: (upstream, request) => within(LIMITER_MS, limiterStub(env, upstream).acquire(request)),
-    announce: (upstream, ref, wanted) => limiterStub(env, upstream).announce(ref, wanted),
+    acquire: (request) => within(LIMITER_MS, limiterStub(env, request.quota).acquire(request)),
+    announce: (quota, ref, wanted) => limiterStub(env, quota).announce(ref, wanted),
     sendPointers: async (messages) => {
       await env.TASKS.sendBatch(messages);
     },

@@ -71,7 +71,7 @@ async function step(
   const nowMs = world.nowMs();
 
   if (row.status === "validating") {
-    await ingestRange(store, world, row);
+    await ingestRange(store, world, row, config.upstreams);
     return true;
   }
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs, nowMs + config.claimTtlMs)) {

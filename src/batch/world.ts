@@ -18,9 +18,9 @@ export interface World {
   deleteAlarm(): void;
   /** Lets work go on after the answer. */
   background(work: Promise<unknown>): void;
-  acquire(upstream: string, request: AcquireRequest): Promise<AcquireReply>;
+  acquire(request: AcquireRequest): Promise<AcquireReply>;
   /** Tells the Limiter of work that nobody asks permits for. */
-  announce(upstream: string, ref: BatchRef, wanted: number): Promise<void>;
+  announce(quota: string, ref: BatchRef, wanted: number): Promise<void>;
   /** At most 100 pointers. */
   sendPointers(messages: { body: Pointer }[]): Promise<void>;
   /** The size of a file in R2, or undefined when there is none. */

@@ -5,8 +5,8 @@ import type { Settings } from "./settings.ts";
  * The simulator that stands in for an upstream: it answers like a quick model, without faults, and
  * holds the limits that were set for the upstream, so that they can be seen at work.
  */
-export function simulatorSettings({ upstream, vars }: Settings): SimulatorSettings {
-  const { rpm, tpm, burst, maxConcurrency } = upstream.limits;
+export function simulatorSettings({ upstreams, vars }: Settings): SimulatorSettings {
+  const { rpm, tpm, burst, maxConcurrency } = upstreams[0]?.quotas[0].limits ?? {};
   const limits: NonNullable<SimulatorSettings["limits"]> = {};
   if (rpm !== undefined) {
     limits.rpm = rpm;

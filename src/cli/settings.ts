@@ -1,5 +1,7 @@
 import { resolve } from "node:path";
-import { type ApiKey, ConfigError, parseConfig, type Upstream, variables } from "../config.ts";
+import { LIMIT_FIELDS } from "../config/fields.ts";
+import { type Upstream, upstreamList } from "../config/upstreams.ts";
+import { type ApiKey, ConfigError, parseConfig, variables } from "../config.ts";
 import { problemOfEnvValue } from "./env-file.ts";
 
 /** The key of a Muster on one machine whose user set none. */
@@ -14,9 +16,9 @@ export interface Settings {
   /** Absolute. */
   stateDir: string;
   apiKeys: ApiKey[];
-  /** With the simulator, `baseUrl` is not its address yet. */
-  upstream: Upstream;
-  /** No UPSTREAM_BASE_URL was given, so the built-in simulator is the upstream. */
+  /** At least one. With the simulator, `baseUrl` is not its address yet. */
+  upstreams: Upstream[];
+  /** No upstream was given, so the built-in simulator is the one there is. */
   simulated: boolean;
   webhookAllowPrivate: boolean;
   /** Show all that wrangler says. */
@@ -43,18 +45,18 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     const problem = problemOfEnvValue(value);
     if (problem !== undefined) problems.push(`${name} takes ${problem}.`);
   }
-  const simulated = vars.UPSTREAM_BASE_URL === undefined;
+  const simulated = vars.UPSTREAM_BASE_URL === undefined && vars.UPSTREAMS === undefined;
   try {
-    const config = parseConfig({ UPSTREAM_BASE_URL: SIMULATOR_LATER, ...vars });
-    const { upstream, apiKeys, webhookAllowPrivate } = config;
+    const config = parseConfig(simulated ? { ...vars, UPSTREAM_BASE_URL: SIMULATOR_LATER } : vars);
+    const { upstreams, apiKeys, webhookAllowPrivate } = config;
     // A local queue has one invocation at a time: its lanes must hold all calls in flight.
-    vars.CONSUMER_LANES ??= String(upstream?.limits.maxConcurrency);
+    vars.CONSUMER_LANES ??= String(mostCalls(upstreams));
     // The platform's budget of subrequests is not counted here, and the local queue has one invocation
     // at a time: ending it early would leave the others waiting for its slowest call.
     vars.CONSUMER_SUBREQUESTS ??= "1000000000";
-    if (problems.length === 0 && port !== undefined && verbose !== undefined && upstream) {
+    if (problems.length === 0 && port !== undefined && verbose !== undefined) {
       const stateDir = resolve(env.MUSTER_STATE_DIR?.trim() || ".wrangler/state");
-      return { port, stateDir, apiKeys, upstream, simulated, webhookAllowPrivate, verbose, vars };
+      return { port, stateDir, apiKeys, upstreams, simulated, webhookAllowPrivate, verbose, vars };
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -70,8 +72,27 @@ function localVars(env: Readonly<Record<string, string | undefined>>): Record<st
     const value = env[name]?.trim();
     if (value) vars[name] = value;
   }
+  for (const name of secretNames(vars.UPSTREAMS)) {
+    const value = env[name]?.trim();
+    if (value) vars[name] = value;
+  }
   vars.MUSTER_API_KEYS ??= LOCAL_API_KEYS;
   return vars;
+}
+
+/** The variables that UPSTREAMS says its keys are in; none when it is not right. */
+function secretNames(upstreams: string | undefined): string[] {
+  const read = upstreamList.safeParse(upstreams);
+  return (read.data ?? []).flatMap(({ api_key_secret }) => api_key_secret ?? []);
+}
+
+/** Calls that may be in flight at all upstreams together, as far as one invocation takes them. */
+function mostCalls(upstreams: readonly Upstream[]): number {
+  const quotas = upstreams.flatMap((upstream) => upstream.quotas);
+  return Math.min(
+    LIMIT_FIELDS.maxConcurrency.max,
+    quotas.reduce((sum, { limits }) => sum + limits.maxConcurrency, 0),
+  );
 }
 
 function readPort(text: string | undefined): number | undefined {

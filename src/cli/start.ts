@@ -15,8 +15,7 @@ async function main(): Promise<void> {
     ? await startSimulator(simulatorSettings(settings))
     : undefined;
   try {
-    const baseUrl = simulator?.url ?? settings.upstream.baseUrl;
-    const vars = { ...settings.vars, UPSTREAM_BASE_URL: baseUrl };
+    const vars = { ...settings.vars, ...(simulator && { UPSTREAM_BASE_URL: simulator.url }) };
     console.log("Starting Muster…");
     await serve(settings, { ...settings, vars, onLine: teller(settings.verbose) }, stopping);
   } finally {

@@ -1,9 +1,10 @@
+import type { Upstream } from "../config/upstreams.ts";
 import type { Muster } from "./serve.ts";
 import type { Settings } from "./settings.ts";
 
 /** What `npm start` prints when Muster serves. The upstream's key is never in it. */
 export function welcome(settings: Settings, { url, apiKey }: Muster): string {
-  const { upstream, simulated, stateDir, apiKeys, webhookAllowPrivate } = settings;
+  const { upstreams, simulated, stateDir, apiKeys, webhookAllowPrivate } = settings;
   const more = apiKeys.length > 1 ? `  (and ${apiKeys.length - 1} more)` : "";
   const lines = [
     "",
@@ -11,7 +12,7 @@ export function welcome(settings: Settings, { url, apiKey }: Muster): string {
     "",
     `  Base URL   ${url}`,
     `  API key    ${apiKey}${more}`,
-    `  Upstream   ${simulated ? "the built-in simulator" : upstream.baseUrl}`,
+    `  Upstream   ${simulated ? "the built-in simulator" : upstreams.map(nameOf).join("\n             ")}`,
     `  State      ${stateDir}`,
     "",
     "Try it:",
@@ -31,6 +32,10 @@ export function welcome(settings: Settings, { url, apiKey }: Muster): string {
   }
   lines.push("Ctrl-C stops it; what it has recorded stays.");
   return lines.join("\n");
+}
+
+function nameOf({ name, baseUrl }: Upstream): string {
+  return name === "default" ? baseUrl : `${name}, ${baseUrl}`;
 }
 
 /** A word for the shell. */

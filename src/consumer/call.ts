@@ -1,5 +1,5 @@
 import type { Assignment, Report } from "../batch/exchange.ts";
-import type { Upstream } from "../config.ts";
+import type { Upstream } from "../config/upstreams.ts";
 import { classifyAnswer, classifyUnanswered, type Unanswered } from "../core/outcome.ts";
 import { oneLine } from "../core/raw-json.ts";
 import { readCapped } from "../core/read-capped.ts";
@@ -17,7 +17,7 @@ export const MAX_ANSWER_BYTES = 1_900_000;
 export async function callUpstream(
   task: Assignment,
   endpoint: Endpoint,
-  upstream: Upstream,
+  upstreams: readonly Upstream[],
   nowMs: () => number,
 ): Promise<Report> {
   const { seq, attempt } = task;
@@ -29,6 +29,10 @@ export async function callUpstream(
     verdict: classifyUnanswered(code),
     result: { kind: "unanswered", code, message },
   });
+  const upstream = upstreams.find(({ name }) => name === task.upstream);
+  if (upstream === undefined) {
+    return unanswered("connection_error", `There is no upstream '${task.upstream}' any more.`);
+  }
   // Not AbortSignal.timeout: its timer outlives the call, and an invocation has 10,000 of them.
   const timeout = new AbortController();
   const timer = setTimeout(() => timeout.abort(), upstream.timeoutMs);
@@ -110,9 +114,19 @@ function headersOf(upstream: Upstream): Record<string, string> {
     accept: "application/json",
     "user-agent": "muster",
   };
-  if (upstream.apiKey !== undefined) headers.authorization = `Bearer ${upstream.apiKey}`;
-  return headers;
+  switch (upstream.api) {
+    case "openai":
+      if (upstream.apiKey !== undefined) headers.authorization = `Bearer ${upstream.apiKey}`;
+      return headers;
+    case "anthropic":
+      headers["anthropic-version"] = ANTHROPIC_VERSION;
+      if (upstream.apiKey !== undefined) headers["x-api-key"] = upstream.apiKey;
+      return headers;
+  }
 }
+
+/** The version that all bodies are written for: the only one there has been since 2023. */
+const ANTHROPIC_VERSION = "2023-06-01";
 
 function parseJson(text: string): unknown {
   try {

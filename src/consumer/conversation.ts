@@ -5,7 +5,7 @@ import type {
   ExchangeRequest,
   Report,
 } from "../batch/exchange.ts";
-import type { Upstream } from "../config.ts";
+import type { Upstream } from "../config/upstreams.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { callUpstream } from "./call.ts";
@@ -17,7 +17,7 @@ export interface Ground {
   holder: string;
   /** Whether another batch's exchange led here, and not a pointer. */
   invited: boolean;
-  upstream: Upstream;
+  upstreams: readonly Upstream[];
   lanes: Lanes;
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
   /** Opens a conversation with another batch in the same invocation. */
@@ -144,11 +144,11 @@ export class Conversation implements Seeker {
     const { seq, attempt } = task;
     const key = `${seq}:${attempt}`;
     this.#inFlight.set(key, { seq, attempt });
-    const { upstream, lanes } = this.#ground;
+    const { upstreams, lanes } = this.#ground;
     const call = async () => {
       if (task.startInMs > 0) await sleep(task.startInMs);
       this.#ground.spend();
-      const report = await callUpstream(task, endpoint, upstream, Date.now);
+      const report = await callUpstream(task, endpoint, upstreams, Date.now);
       this.#inFlight.delete(key);
       this.#reports.push(report);
       // The lane goes to who waits first in line; this conversation, if nobody does.

@@ -19,10 +19,10 @@ const TALKS_MAX = 100;
  */
 export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> {
   const config = readConfig(env);
-  const { upstream } = config;
+  const { upstreams } = config;
   // Without an upstream no batch can be opened; the sweep asks again once there is one.
-  if (upstream === undefined) return;
-  const endMs = Date.now() + sliceMs(upstream.timeoutMs);
+  if (upstreams.length === 0) return;
+  const endMs = Date.now() + sliceMs(Math.max(...upstreams.map(({ timeoutMs }) => timeoutMs)));
   const lanes = new Lanes(config.lanes);
   let spent = 0;
   const talks = new Map<string, Promise<void>>();
@@ -32,7 +32,7 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
     const talk = new Conversation({
       holder: newHolderId(),
       invited,
-      upstream,
+      upstreams,
       lanes,
       exchange: (request) => batchStub(env, ref).exchange(request),
       invite: (other) => open(other, true),

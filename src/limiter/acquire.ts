@@ -5,6 +5,8 @@ import type { BatchRef } from "../wire/messages.ts";
 
 /** What a Batch says and asks; see `Ask` in core/admission.ts. */
 export interface AcquireRequest extends Omit<Ask, "batch"> {
+  /** The quota that is asked; it names the Limiter, too. */
+  quota: string;
   ref: BatchRef;
 }
 

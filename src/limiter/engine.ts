@@ -29,7 +29,7 @@ export class LimiterEngine {
     if (limits === undefined) {
       return { startInMs: [], retryInMs: NO_UPSTREAM_RETRY_MS, invite: null };
     }
-    const { ref, ...said } = request;
+    const { ref, quota: _, ...said } = request;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);

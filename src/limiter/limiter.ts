@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
+import { quotaNamed } from "../config/routes.ts";
 import { readConfig } from "../config.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
@@ -8,7 +9,7 @@ import { migrations } from "./schema.ts";
 import { LimiterStore } from "./store.ts";
 
 /**
- * The quota of one upstream, as an object named after it: every call to that upstream, of all
+ * One quota of an upstream, as an object named after it: every call that counts against it, of all
  * batches of all projects, has a permit from here. What it does is in engine.ts.
  */
 export class Limiter extends DurableObject<Env> {
@@ -24,7 +25,7 @@ export class Limiter extends DurableObject<Env> {
 
   /** See {@link LimiterEngine.acquire}. */
   acquire(request: AcquireRequest): AcquireReply {
-    const limits = readConfig(this.env).upstream?.limits;
+    const limits = quotaNamed(readConfig(this.env).upstreams, request.quota)?.limits;
     return this.#started().acquire(request, limits, Date.now(), Math.random());
   }
 

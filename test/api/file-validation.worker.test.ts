@@ -32,7 +32,7 @@ async function errorsOf(content: string | Uint8Array): Promise<BatchError[]> {
 
 /** Asks the simulator itself; a "[500 first]" prompt is answered 500 when it was never called. */
 async function statusOfDirectCall(prompt: string): Promise<number> {
-  const response = await fetch(`${readConfig(env).upstream?.baseUrl}/chat/completions`, {
+  const response = await fetch(`${readConfig(env).upstreams[0]?.baseUrl}/chat/completions`, {
     method: "POST",
     body: JSON.stringify({ model: "m", messages: [{ role: "user", content: prompt }] }),
   });

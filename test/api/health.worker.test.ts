@@ -19,7 +19,7 @@ describe("/readyz", () => {
       status: "not_ready",
       problems: [
         "No API keys: set the secret MUSTER_API_KEYS.",
-        "No upstream: set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY.",
+        "No upstream: set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY, or UPSTREAMS.",
       ],
     });
   });

@@ -129,7 +129,7 @@ describe("real responses are as /openapi.json says", () => {
     failed = ((await created.json()) as { id: string }).id;
     await ended(failed);
     // A local server that answers 404 there.
-    const webhook = { url: `${readConfig(env).upstream?.baseUrl}/hook` };
+    const webhook = { url: `${readConfig(env).upstreams[0]?.baseUrl}/hook` };
     hooked = (await open({ model: "m", prompts: [unique("a")], webhook })).id;
     await ended(hooked);
   });
@@ -147,7 +147,7 @@ describe("real responses are as /openapi.json says", () => {
             max_concurrency: 3,
             metadata: null,
             // A local server that answers 404 there.
-            webhook: { url: `${readConfig(env).upstream?.baseUrl}/hook` },
+            webhook: { url: `${readConfig(env).upstreams[0]?.baseUrl}/hook` },
           }),
       ],
       [

@@ -1,6 +1,6 @@
 import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { Assignment } from "../../src/batch/exchange.ts";
 import type { NewBatch } from "../../src/batch/store/batch-row.ts";
 import type { World } from "../../src/batch/world.ts";
@@ -40,10 +40,10 @@ const LIMIT = 50;
 
 /** Calls the upstream as a consumer does. */
 function callOnce(prompt: string) {
-  const { upstream } = readConfig(env);
-  if (upstream === undefined) throw new Error("the worker tests have an upstream");
-  const task: Assignment = { seq: 0, attempt: 1, body: chat(prompt), startInMs: 0 };
-  return callUpstream(task, "/v1/chat/completions", upstream, Date.now);
+  const { upstreams } = readConfig(env);
+  const body = chat(prompt);
+  const task: Assignment = { seq: 0, attempt: 1, upstream: "default", body, startInMs: 0 };
+  return callUpstream(task, "/v1/chat/completions", upstreams, Date.now);
 }
 
 /** A batch of one task that a consumer took and was lost with. */
@@ -239,14 +239,27 @@ describe("a Batch that is aborted", () => {
 });
 
 describe("a Limiter that is lost", () => {
-  const alone = () => `upstream-${crypto.randomUUID()}`;
+  const limiter = () => limiterStub(env, "default");
+  const planted: NewBatch[] = [];
+  // They would go on beside the tests that follow.
+  afterEach(() => Promise.all(planted.splice(0).map((batch) => stubOf(batch).cancel())));
   const prompts = (count: number) => Array.from({ length: count }, () => unique("permit"));
   const has = (count: number) => Array.from({ length: count }, (_, seq) => ({ seq, attempt: 1 }));
 
+  /** The Limiter knows of no batch and no call, as if its storage was new. */
+  async function forget(): Promise<void> {
+    await runInDurableObject(limiter(), (_, state) => {
+      state.storage.sql.exec("DELETE FROM hold");
+      state.storage.sql.exec("DELETE FROM quota");
+    });
+    await evictDurableObject(limiter());
+  }
+
   /** A batch with all permits of its upstream out, and another one of the same upstream. */
   async function plantTwo(): Promise<[NewBatch, NewBatch]> {
-    const upstream = alone();
-    const [first, second] = [newBatch({ upstream }), newBatch({ upstream })];
+    await forget();
+    const [first, second] = [newBatch(), newBatch()];
+    planted.push(first, second);
     await plant(first, prompts(LIMIT), NOTHING);
     await plant(second, prompts(LIMIT), NOTHING);
     expect((await say(first, { holder: "h", want: LIMIT })).tasks).toHaveLength(LIMIT);
@@ -255,7 +268,7 @@ describe("a Limiter that is lost", () => {
 
   it("by eviction, with its permits out, permits no call beyond the limit", async () => {
     const [first, second] = await plantTwo();
-    await evictDurableObject(limiterStub(env, first.upstream));
+    await evictDurableObject(limiter());
     expect((await say(second, { holder: "i", want: 5 })).tasks).toEqual([]);
     const reports = Array.from({ length: 5 }, (_, n) => report(n, 1, { kind: "succeeded" }));
     await say(first, { holder: "h", reports, holding: has(LIMIT).slice(5) });
@@ -268,11 +281,7 @@ describe("a Limiter that is lost", () => {
 
   it("with everything it knew is told again by the next ask of each batch", async () => {
     const [first, second] = await plantTwo();
-    await runInDurableObject(limiterStub(env, first.upstream), (_, state) => {
-      state.storage.sql.exec("DELETE FROM hold");
-      state.storage.sql.exec("DELETE FROM quota");
-    });
-    await evictDurableObject(limiterStub(env, first.upstream));
+    await forget();
     const reports = [report(0, 1, { kind: "succeeded" })];
     await say(first, { holder: "h", reports, holding: has(LIMIT).slice(1) });
     const given = await until(
@@ -290,7 +299,7 @@ describe("a Limiter that is lost", () => {
         () => look(id),
         ({ request_counts }) => request_counts.completed >= done,
       );
-      await evictDurableObject(limiterStub(env, "default"));
+      await evictDurableObject(limiter());
     }
     expect((await ended(id)).request_counts).toMatchObject({ completed: 150 });
     expect(await callsOf(mine)).toEqual(mine.map(() => 1));
@@ -299,8 +308,8 @@ describe("a Limiter that is lost", () => {
   it("and cannot be reached hands out nothing, says when to ask again, and keeps the news", async () => {
     const batch = newBatch();
     await plant(batch, prompts(2), NOTHING);
-    const said: Parameters<World["acquire"]>[1][] = [];
-    const acquire: World["acquire"] = async (_upstream, request) => {
+    const said: Parameters<World["acquire"]>[0][] = [];
+    const acquire: World["acquire"] = async (request) => {
       said.push(request);
       if (said.length <= 3) throw new Error("Network connection lost.");
       return { startInMs: request.costs.map(() => 0), retryInMs: null, invite: null };

@@ -50,6 +50,7 @@ class Stage implements Floor {
     const tasks = startInMs.slice(0, this.open).map((startMs, index) => ({
       seq: this.running + index,
       attempt: 1,
+      upstream: "default",
       body: "{}",
       startInMs: startMs,
     }));
@@ -95,7 +96,13 @@ describe("a turn", () => {
     expect(stage.last.said).toEqual({ held: 0, costs: [10, 11, 12], ready: true, ...QUIET });
     await stage.last.grant([0, 5, 9]);
     expect(await turn).toEqual({
-      tasks: [0, 5, 9].map((startInMs, seq) => ({ seq, attempt: 1, body: "{}", startInMs })),
+      tasks: [0, 5, 9].map((startInMs, seq) => ({
+        seq,
+        attempt: 1,
+        upstream: "default",
+        body: "{}",
+        startInMs,
+      })),
       retryInMs: null,
       invite: null,
     });

@@ -89,6 +89,7 @@ describe("a batch whose rows were written by a clock that was", () => {
 describe("a Limiter whose rows were written by a clock that was", () => {
   const limits: UpstreamLimits = { rpm: 600, tpm: 6_000, burst: 10, maxConcurrency: 5 };
   const ask = (batch: string, want: number) => ({
+    quota: "default",
     ref: { project: "default", batch_id: batch },
     held: 0,
     costs: Array.from({ length: want }, () => 10),

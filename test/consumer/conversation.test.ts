@@ -1,22 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Assignment, ExchangeReply, ExchangeRequest } from "../../src/batch/exchange.ts";
-import type { Upstream } from "../../src/config.ts";
 import { Conversation, type Ground } from "../../src/consumer/conversation.ts";
 import { Lanes } from "../../src/consumer/lanes.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
+import { upstreamAt } from "../support/upstream.ts";
 
-const UPSTREAM: Upstream = {
-  name: "default",
-  baseUrl: "http://upstream.test/v1",
-  limits: { maxConcurrency: 50 },
-  timeoutMs: 120_000,
-};
+const UPSTREAMS = [upstreamAt("http://upstream.test/v1")];
 const HEARTBEAT_MS = 10_000;
 
 /** A task of a batch: its body names it, so that the upstream can tell calls apart. */
 const task = (seq: number, batch = "a"): Assignment => ({
   seq,
   attempt: 1,
+  upstream: "default",
   body: `${batch}${seq}`,
   startInMs: 0,
 });
@@ -87,7 +83,7 @@ class Talk {
     const conversation = new Conversation({
       holder: "h1",
       invited: false,
-      upstream: UPSTREAM,
+      upstreams: UPSTREAMS,
       lanes: this.lanes,
       exchange: (request) => this.#hear(request),
       invite: (ref) => this.invited.push(ref),
@@ -514,7 +510,7 @@ class Desk {
     void new Conversation({
       holder: name,
       invited: false,
-      upstream: UPSTREAM,
+      upstreams: UPSTREAMS,
       lanes,
       exchange,
       invite: () => {},

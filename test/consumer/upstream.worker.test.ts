@@ -3,6 +3,7 @@ import { describe, expect, inject, it } from "vitest";
 import { callUpstream } from "../../src/consumer/call.ts";
 import type { BatchObject } from "../../src/wire/batch.ts";
 import type { TaskObject } from "../../src/wire/task.ts";
+import { upstreamAt } from "../support/upstream.ts";
 import {
   ended,
   look,
@@ -286,13 +287,9 @@ describe("one fault among many tasks", () => {
 });
 
 function callDirectly(baseUrl: string, timeoutMs: number) {
-  const upstream = {
-    name: "direct",
-    baseUrl,
-    apiKey: "sk-direct",
-    limits: { maxConcurrency: 1 },
-    timeoutMs,
-  };
-  const task = { seq: 0, attempt: 1, body: chat("directly"), startInMs: 0 };
-  return callUpstream(task, "/v1/chat/completions", upstream, Date.now);
+  const own = { name: "direct", apiKey: "sk-direct", timeoutMs };
+  const upstreams = [upstreamAt(baseUrl, { maxConcurrency: 1 }, own)];
+  const body = chat("directly");
+  const task = { seq: 0, attempt: 1, upstream: "direct", body, startInMs: 0 };
+  return callUpstream(task, "/v1/chat/completions", upstreams, Date.now);
 }

@@ -10,6 +10,7 @@ const LIMIT = 50;
 const fresh = () => limiterStub(env, `test-${crypto.randomUUID()}`);
 const ref = (batch_id: string) => ({ project: "default", batch_id });
 const ask = (batch: string, held: number, want: number): AcquireRequest => ({
+  quota: "default",
   ref: ref(batch),
   held,
   costs: Array.from({ length: want }, () => 10),

@@ -383,7 +383,7 @@ export function checkAll(simulation: Simulation): void {
     const heardAtMs = limiter.heardAtMs(batch.ref) ?? 0;
     if (here > 0 && nowMs - heardAtMs > HOLD_TTL_MS) excused = true;
   }
-  const most = plan.config.upstream?.limits.maxConcurrency ?? 0;
+  const most = plan.config.upstreams[0]?.quotas[0].limits.maxConcurrency ?? 0;
   if (running > most && !excused) {
     throw new Violation(`${running} calls are in flight upstream, and at most ${most} may be`);
   }

@@ -1,3 +1,4 @@
+import { quotaNamed } from "../../src/config/routes.ts";
 import type { AcquireReply, AcquireRequest } from "../../src/limiter/acquire.ts";
 import { LimiterEngine } from "../../src/limiter/engine.ts";
 import { type HoldRow, migrations } from "../../src/limiter/schema.ts";
@@ -23,7 +24,7 @@ export class SimulatedLimiter {
   acquire(request: AcquireRequest): AcquireReply {
     const { nowMs, chance, plan } = this.#simulation;
     this.#heardAtMs.set(request.ref.batch_id, nowMs);
-    const limits = plan.config.upstream?.limits;
+    const limits = quotaNamed(plan.config.upstreams, request.quota)?.limits;
     return this.#engine.acquire(request, limits, nowMs, chance.next());
   }
 

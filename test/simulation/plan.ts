@@ -61,17 +61,28 @@ export function drawPlan(chance: Chance): Plan {
   return {
     config: {
       apiKeys: [],
-      upstream: {
-        name: "default",
-        baseUrl: "http://upstream.test/v1",
-        limits: {
-          rpm,
-          burst: rpm === undefined ? undefined : maybe(0.5, chance.between(1, 10)),
-          tpm: maybe(0.2, chance.pick([20_000, 200_000])),
-          maxConcurrency: chance.between(1, 8),
+      upstreams: [
+        {
+          name: "default",
+          baseUrl: "http://upstream.test/v1",
+          api: "openai",
+          models: ["*"],
+          quotas: [
+            {
+              name: "default",
+              models: ["*"],
+              limits: {
+                rpm,
+                burst: rpm === undefined ? undefined : maybe(0.5, chance.between(1, 10)),
+                tpm: maybe(0.2, chance.pick([20_000, 200_000])),
+                maxConcurrency: chance.between(1, 8),
+              },
+            },
+          ],
+          timeoutMs: 30_000,
+          streamChat: false,
         },
-        timeoutMs: 30_000,
-      },
+      ],
       webhookAllowPrivate: false,
       subrequests: chance.pick([10, 50, 9_000, 9_000]),
       retentionMs: (chance.maybe(0.2) ? 1 : 720) * 3_600_000,

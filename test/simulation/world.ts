@@ -34,11 +34,11 @@ export function simulatedWorld(
       batch.alarmAtMs = undefined;
     },
     background: (work) => simulation.watch(work, () => undefined),
-    acquire: (_upstream, request) => {
+    acquire: (request) => {
       const said = `acquire ${request.costs.length}, held ${request.held},`;
       return start(said, () => simulation.limiter.acquire(request));
     },
-    announce: (_upstream, ref, wanted) =>
+    announce: (_quota, ref, wanted) =>
       start("announce", () => simulation.limiter.announce(ref, wanted)),
     sendPointers: (messages) =>
       start(`sendPointers ${messages.length}`, () => {

@@ -1,0 +1,198 @@
+import { z } from "zod";
+import type { UpstreamLimits } from "../core/admission.ts";
+import { baseUrl, jsonNumber, LIMIT_FIELDS, upstreamKey } from "./fields.ts";
+
+/** The protocols an upstream may speak; they differ in how the key is sent and in the endpoints. */
+export const APIS = ["openai", "anthropic"] as const;
+export type Api = (typeof APIS)[number];
+
+/** One quota of an upstream: some of its models and the limits they share. One Limiter object each. */
+export interface Quota {
+  /** Names the Limiter. It depends on the models and not on the place, so entries may be moved. */
+  name: string;
+  /** Patterns of the models that count against it. */
+  models: string[];
+  limits: UpstreamLimits;
+}
+
+/** An API that tasks are sent to. */
+export interface Upstream {
+  name: string;
+  /** Ends in `/v1` as a rule; never in a slash. */
+  baseUrl: string;
+  api: Api;
+  /** Goes to the origin of `baseUrl` and nowhere else. */
+  apiKey?: string | undefined;
+  /** Patterns of the models it serves. */
+  models: string[];
+  /** The first whose patterns match a model is that model's; the last one matches every model. */
+  quotas: [...Quota[], Quota];
+  /** One call, body included. */
+  timeoutMs: number;
+  /** Chat calls are asked for as streams and put together. */
+  streamChat: boolean;
+}
+
+const optionalNumber = (field: keyof typeof LIMIT_FIELDS) =>
+  jsonNumber(LIMIT_FIELDS[field]).optional();
+
+const MODELS_TAKES =
+  'a list of model names in which * stands for any text, such as ["gpt-4o*", "o3"]';
+const models = z
+  .array(z.string({ error: MODELS_TAKES }).min(1, MODELS_TAKES).max(200, MODELS_TAKES), {
+    error: MODELS_TAKES,
+  })
+  .min(1, MODELS_TAKES)
+  .max(100, MODELS_TAKES);
+
+const limits = {
+  rpm: optionalNumber("rpm"),
+  tpm: optionalNumber("tpm"),
+  burst: optionalNumber("burst"),
+  max_concurrency: optionalNumber("maxConcurrency"),
+};
+
+/** An object that takes these members and no other, and says which they are. */
+function members<T extends z.ZodRawShape>(shape: T) {
+  const names = Object.keys(shape).join(", ");
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? `the members ${names}; there is no ${issue.keys.join(", ")}`
+        : `an object with the members ${names}`,
+  });
+}
+
+const NAME_TAKES = "a name of its own, 1 to 32 of a-z 0-9 -";
+/** A variable of Muster's own would give one of its secrets away. */
+const SECRET_TAKES =
+  "the name of the variable or secret that holds the key, such as OPENAI_API_KEY; not one of Muster's own";
+const name = z.string({ error: NAME_TAKES }).regex(/^[a-z0-9-]{1,32}$/, NAME_TAKES);
+
+const entry = members({
+  name,
+  base_url: baseUrl,
+  api: z.enum(APIS, { error: APIS.join(" or ") }).default("openai"),
+  api_key_secret: z
+    .string({ error: SECRET_TAKES })
+    .regex(/^(?!MUSTER_)[A-Za-z_][A-Za-z0-9_]{0,127}$/, SECRET_TAKES)
+    .optional(),
+  models: models.default(["*"]),
+  ...limits,
+  timeout_ms: optionalNumber("timeoutMs"),
+  stream_chat: z.boolean({ error: "true or false" }).default(false),
+  limits: z
+    .array(members({ models, ...limits }), { error: "a list of {models, …limits}" })
+    .max(100, "at most 100 entries")
+    .default([]),
+});
+type Entry = z.infer<typeof entry>;
+
+const LIST_TAKES =
+  'a JSON array of upstreams, such as [{"name": "openai", "base_url": "https://api.openai.com/v1", "api_key_secret": "OPENAI_API_KEY"}]';
+
+/** The variable UPSTREAMS: JSON text, or the array itself, as wrangler.toml may hold it. */
+export const upstreamList = z
+  .preprocess(
+    (value, context) => {
+      if (typeof value !== "string") return value;
+      try {
+        return JSON.parse(value) as unknown;
+      } catch (error) {
+        // The message of JSON.parse repeats a part of the text; only its place is told.
+        const [, at] = /at position (\d+)/.exec(String(error)) ?? [];
+        const where = at === undefined ? "" : ` (it is no JSON at character ${at})`;
+        context.addIssue({ code: "custom", message: LIST_TAKES + where });
+        return z.NEVER;
+      }
+    },
+    z.array(entry, { error: LIST_TAKES }).min(1, LIST_TAKES).max(50, "at most 50 upstreams"),
+  )
+  .superRefine((list, context) => {
+    const refuse = (path: PropertyKey[], message: string) =>
+      context.addIssue({ code: "custom", path, message });
+    const names = list.map((one) => one.name);
+    for (const [index, one] of list.entries()) {
+      if (names.indexOf(one.name) < index) refuse([index, "name"], NAME_TAKES);
+      const quotas = one.limits.map((limited) => quotaName(one.name, limited.models));
+      for (const [at, quota] of quotas.entries()) {
+        if (quotas.indexOf(quota) < at) {
+          refuse([index, "limits", at, "models"], "models that no earlier entry of limits has");
+        }
+      }
+    }
+  });
+
+/** The Limiter of some models of an upstream. Neither names nor base names have a colon. */
+function quotaName(upstream: string, patterns: readonly string[]): string {
+  return `${upstream}:${JSON.stringify(patterns.toSorted())}`;
+}
+
+/** What an entry that says nothing of them gets. */
+export interface UpstreamDefaults {
+  maxConcurrency: number;
+  timeoutMs: number;
+}
+
+/** A problem with a setting: where it is, and what is taken there. */
+export interface Problem {
+  at: string;
+  takes: string;
+}
+
+/**
+ * The upstreams of the variable, with their keys.
+ *
+ * @param vars where the keys are, by the names that `api_key_secret` tells.
+ */
+export function readUpstreams(
+  list: readonly Entry[],
+  vars: Readonly<Record<string, unknown>>,
+  defaults: UpstreamDefaults,
+): { upstreams: Upstream[]; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const upstreams = list.map((one, index): Upstream => {
+    const secret = one.api_key_secret;
+    let apiKey: string | undefined;
+    if (secret !== undefined) {
+      const at = `UPSTREAMS[${index}].api_key_secret`;
+      const found = vars[secret];
+      const key = upstreamKey.safeParse(found);
+      apiKey = key.data;
+      if (found === undefined || found === "") {
+        const takes = `a variable or secret that is set; ${secret} is not. On a deployed Worker: wrangler secret put ${secret}`;
+        problems.push({ at, takes });
+      } else if (!key.success) {
+        problems.push({
+          at,
+          takes: `in ${secret} the upstream's key, printable and without spaces`,
+        });
+      }
+    }
+    const most = one.max_concurrency ?? defaults.maxConcurrency;
+    return {
+      name: one.name,
+      baseUrl: one.base_url,
+      api: one.api,
+      apiKey,
+      models: one.models,
+      quotas: [
+        ...one.limits.map((limited) => ({
+          name: quotaName(one.name, limited.models),
+          models: limited.models,
+          limits: limitsOf(limited, most),
+        })),
+        { name: one.name, models: one.models, limits: limitsOf(one, most) },
+      ],
+      timeoutMs: one.timeout_ms ?? defaults.timeoutMs,
+      streamChat: one.stream_chat,
+    };
+  });
+  return { upstreams, problems };
+}
+
+type Limited = Pick<Entry, "rpm" | "tpm" | "burst" | "max_concurrency">;
+
+function limitsOf({ rpm, tpm, burst, max_concurrency }: Limited, most: number): UpstreamLimits {
+  return { rpm, tpm, burst, maxConcurrency: max_concurrency ?? most };
+}
