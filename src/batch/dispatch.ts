@@ -27,6 +27,8 @@ const UNAUTHORIZED_LIMIT = 5;
 export class Dispatch {
   /** Its permits; the sweep tells the Limiter through them. */
   readonly permits: Permits;
+  /** Exchanges held and asks of the Limiter made since this instance began. */
+  readonly traffic = { exchanges: 0, asks: 0 };
   readonly #store: Store;
   readonly #world: World;
   readonly #config: Config;
@@ -45,6 +47,7 @@ export class Dispatch {
       claim: (holder, startInMs) => this.#claim(holder, startInMs),
       acquire: (said) => {
         const row = this.#row();
+        this.traffic.asks += 1;
         const quota = this.#route(row)?.quota.name ?? row.upstream;
         return world.acquire({ quota, ref: refOf(row), ...said });
       },
@@ -65,6 +68,7 @@ export class Dispatch {
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const store = this.#store;
     if (store.rows.get() === undefined) return NOTHING;
+    this.traffic.exchanges += 1;
     // What this holder asked before and was never told of is void.
     this.permits.drop(request.holder);
     const nowMs = this.#world.nowMs();

@@ -250,14 +250,26 @@ export class Engine {
     // Armed before the work: if this instance dies in the middle, the alarm comes again.
     this.#alarmAtMs = undefined;
     this.#arm(this.#world.nowMs() + SAFETY_MS);
+    const before = this.#store.rows.get()?.status;
     const againMs = await sweep(this.#store, this.#world, this.#config, this.#dispatch.permits);
     if (againMs === "gone") return againMs;
+    this.#tellEnd(before);
     this.#dispatch.wake(this.#world.nowMs());
     this.#alarmAtMs = undefined;
     const next = againMs ?? this.#nextMs();
     if (next === undefined) this.#world.deleteAlarm();
     else this.#arm(next);
     return undefined;
+  }
+
+  /** Logs the batch's end, if it has ended since it was in a status. */
+  #tellEnd(before: BatchStatus | undefined): void {
+    const row = this.#store.rows.get();
+    if (row === undefined || row.status === before || !ENDED.includes(row.status)) return;
+    const { total, succeeded } = this.#store.progress();
+    const { batch_id, status } = row;
+    const counts = { status, total, succeeded, ...this.#dispatch.traffic };
+    this.#world.log({ event: "batch_ended", batch: batch_id, ...counts });
   }
 
   #nextMs(): number | undefined {

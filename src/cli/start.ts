@@ -45,7 +45,7 @@ async function serve(
 
 /** Prints all that wrangler says, or only what the Worker logged as an error and crashes. */
 function teller(verbose: boolean): (line: string) => void {
-  const worth = /\{"event":|crashed unexpectedly/;
+  const worth = /\{"event":"(?!batch_ended")|crashed unexpectedly/;
   return (line) => {
     if (verbose || worth.test(line)) console.error(line);
   };
