@@ -17,6 +17,9 @@ async function main(): Promise<void> {
   const stop = () => void simulator.close();
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
+  // Started with a channel to its parent, it does not outlive it.
+  process.once("disconnect", stop);
+  process.channel?.unref();
   console.log(simulator.url);
 }
 
