@@ -6,6 +6,7 @@ import { type AppEnv, authenticate } from "./auth.ts";
 import { addBatchRoutes } from "./batches.ts";
 import { addChangeBatchRoute } from "./change-batch.ts";
 import { addCreateBatchRoute } from "./create-batch.ts";
+import { addCreateFileRoute } from "./create-file.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
 import { addFileRoutes } from "./files.ts";
@@ -16,6 +17,7 @@ import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
 import { addSteerRoutes } from "./steer.ts";
 import { addTaskRoutes } from "./tasks.ts";
+import { addUploadRoutes } from "./uploads.ts";
 import { addEndpointRoutes } from "./webhook-endpoints.ts";
 
 /** The HTTP side of Muster. */
@@ -54,12 +56,18 @@ export function createApp(): OpenAPIHono<AppEnv> {
       500,
     );
   });
-  app.notFound((c) =>
-    problemResponse(c, {
-      code: "not_found",
-      message: `There is no ${c.req.method} ${c.req.path}. /openapi.json lists what there is.`,
-    }),
-  );
+  app.notFound((c) => {
+    const { method, path } = c.req;
+    const allowed = methodsOf(app, path);
+    const problem =
+      allowed.length === 0
+        ? `There is no ${method} ${path}. /openapi.json lists what there is.`
+        : `Not allowed to ${method} on ${path}; it takes ${allowed.join(", ")}.`;
+    const code = allowed.length === 0 ? "not_found" : "method_not_allowed";
+    const response = problemResponse(c, { code, message: problem });
+    if (allowed.length > 0) response.headers.set("allow", allowed.join(", "));
+    return response;
+  });
 
   addHealthRoutes(app);
   addDocument(app);
@@ -74,7 +82,22 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addTaskRoutes(app);
   addDeliveryRoutes(app);
   addResultsRoute(app);
+  addCreateFileRoute(app);
   addFileRoutes(app);
+  addUploadRoutes(app);
   addEndpointRoutes(app);
   return app;
+}
+
+/** The methods of the routes that a path has. */
+function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
+  const methods = app.routes
+    .filter(({ method, path: pattern }) => method !== "ALL" && patternOf(pattern).test(path))
+    .flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  return [...new Set(methods)];
+}
+
+function patternOf(route: string): RegExp {
+  const parts = route.split("/").map((part) => (part.startsWith(":") ? "[^/]+" : part));
+  return new RegExp(`^${parts.join("/").replaceAll(".", "\\.")}$`);
 }

@@ -12,6 +12,8 @@ const STATUS: Record<Problem["code"], ContentfulStatusCode> = {
   conflict: 400,
   invalid_api_key: 401,
   too_large: 413,
+  unsupported_media_type: 415,
+  method_not_allowed: 405,
   not_configured: 503,
   idempotency_key_reused: 422,
   idempotency_key_in_use: 409,

@@ -92,7 +92,7 @@ async function step(
     if (pending + running === 0) return store.rows.stop("completed");
   }
   if (row.ending !== null && ["in_progress", "cancelling", "finalizing"].includes(row.status)) {
-    if (await wind(store, world, row, row.ending, nowMs)) return true;
+    if (await wind(store, world, config, row, row.ending, nowMs)) return true;
   }
   for (const delivery of store.deliveries.due(nowMs)) {
     const sent = await world.deliver(delivery, row.webhook_secret);
@@ -116,6 +116,7 @@ export function deleteAtMs(row: BatchRow, config: Config): number | undefined {
 async function wind(
   store: Store,
   world: World,
+  config: Config,
   row: BatchRow,
   ending: Ending,
   nowMs: number,
@@ -127,7 +128,7 @@ async function wind(
   // Calls in flight finish; the last one's exchange sets the alarm.
   if (store.progress().running > 0) return false;
   if (row.status === "in_progress") return store.rows.finalize(nowMs);
-  await registerFiles(store, world, row, nowMs);
+  await registerFiles(store, world, config, row, nowMs);
   const status = ending === "refused" ? "completed" : ending;
   const hash = hashOutcomes(store.sql);
   store.transaction(() => {
@@ -196,14 +197,17 @@ function closeSome(
 async function registerFiles(
   store: Store,
   world: World,
+  config: Config,
   row: BatchRow,
   nowMs: number,
 ): Promise<void> {
   const { output_bytes, error_bytes } = store.progress();
   const ids = outputFileIds(row.batch_id);
+  // They are read from this object, and go with it.
+  const expiresAtMs = nowMs + config.retentionMs;
   const files = [
-    { id: ids.output, bytes: output_bytes, kind: "output" as const },
-    { id: ids.error, bytes: error_bytes, kind: "error" as const },
+    { id: ids.output, bytes: output_bytes, kind: "output" as const, expiresAtMs },
+    { id: ids.error, bytes: error_bytes, kind: "error" as const, expiresAtMs },
   ];
   await world.registerFiles({ project: row.project, batch_id: row.batch_id }, files, nowMs);
 }

@@ -3,4 +3,6 @@ export interface OutputFile {
   id: string;
   bytes: number;
   kind: "output" | "error";
+  /** When it is deleted, in milliseconds since the epoch. */
+  expiresAtMs: number;
 }

@@ -2,18 +2,23 @@ import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
+import type { NewUpload } from "../wire/upload.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
 import type { Digest } from "./digest.ts";
 import type { Totals } from "./digests.ts";
+import { Doomed } from "./doomed.ts";
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
 import { Idempotency } from "./idempotency.ts";
 import type { OutputFile } from "./output-file.ts";
-import { type Endpoint, type FileRow, migrations } from "./schema.ts";
+import { type Endpoint, type FileRow, migrations, type PartRow } from "./schema.ts";
 import { type BatchQuery, type FileQuery, type Page, ProjectStore } from "./store.ts";
+import { type Assembly, type UploadState, Uploads } from "./uploads.ts";
 
 /** R2 deletes at most 1,000 keys in one call. */
 const DELETE_AT_ONCE = 1_000;
 const RETRY_MS = 60_000;
+/** Bytes that no row owns by then are deleted: longer than any upload takes. */
+const ORPHAN_MS = 24 * 3_600_000;
 /** Keys taken out in one statement. */
 const EXPIRE_AT_ONCE = 5_000;
 /** A request waits this long for an earlier one with its key; after that it is told to come again. */
@@ -32,9 +37,11 @@ export class Project extends DurableObject<Env> {
   #store: ProjectStore | undefined;
   readonly #endpoints: Endpoints;
   readonly #idempotency: Idempotency;
+  readonly #doomed: Doomed;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    this.#doomed = new Doomed(ctx.storage.sql);
     this.#endpoints = new Endpoints(ctx.storage.sql);
     this.#idempotency = new Idempotency(ctx.storage.sql);
     ctx.blockConcurrencyWhile(async () => {
@@ -96,14 +103,14 @@ export class Project extends DurableObject<Env> {
 
   /** Takes a batch and its output files out: one that could not be opened, or is no longer kept. */
   removeBatch(batchId: string): void {
-    this.#opened().removeBatch(batchId);
+    this.#opened().removeBatch(batchId, Date.now());
   }
 
   /** Batch ids, the newest first. */
   listBatches(query: BatchQuery): Result<Page<string>> {
     const store = this.#opened();
     const { after } = query;
-    if (after !== undefined && !store.hasBatch(after)) {
+    if (after !== undefined && !store.isCursor(after)) {
       return refuse("invalid_request", `No batch with id '${after}'.`, "after");
     }
     return ok(store.batches(query));
@@ -122,31 +129,41 @@ export class Project extends DurableObject<Env> {
     return this.#opened().digests.totals();
   }
 
+  /** Announces bytes that are about to be written under a key, before they are. */
+  expectBytes(key: string): void {
+    this.#doomed.add(key, Date.now() + ORPHAN_MS);
+    this.#arm();
+  }
+
   /** Puts an uploaded file into the index. @returns the file of that id: one that was there stays. */
   addFile(row: FileRow): FileRow {
     const kept = this.#opened().addFile(row);
+    if (row.r2_key !== null && kept.r2_key === row.r2_key) this.#doomed.spare(row.r2_key);
     this.#arm();
     return kept;
   }
 
   /** Puts the files of a batch that ended into the index, and takes empty ones out. Repeatable. */
   addOutputFiles(batchId: string, files: OutputFile[], nowMs: number): void {
-    for (const { id, bytes, kind } of files) {
-      this.#opened().removeFile(id);
-      if (bytes === 0) continue;
-      this.#opened().addFile({
+    for (const { id, bytes, kind, expiresAtMs } of files) {
+      if (bytes === 0) {
+        this.#opened().removeFile(id, nowMs);
+        continue;
+      }
+      this.#opened().replaceFile({
         id,
         purpose: "batch_output",
         filename: `${batchId}_${kind}.jsonl`,
         bytes,
         created_at: nowMs,
-        expires_at: null,
+        expires_at: expiresAtMs,
         r2_key: null,
         sha256: null,
         batch_id: batchId,
         kind,
       });
     }
+    this.#arm();
   }
 
   /** A file's row. */
@@ -158,19 +175,56 @@ export class Project extends DurableObject<Env> {
   /** Files by time of creation. */
   listFiles(query: FileQuery): Result<Page<FileRow>> {
     const store = this.#opened();
-    if (query.after !== undefined && store.file(query.after, Date.now()) === undefined) {
+    if (query.after !== undefined && store.fileCursor(query.after) === undefined) {
       return refuse("invalid_request", `No file with id '${query.after}'.`, "after");
     }
     return ok(store.files(query, Date.now()));
   }
 
-  /** Takes a file out of the index, and says where its bytes are, if they are in R2. */
-  removeFile(id: string): Result<FileRow> {
+  /** Deletes a file, with its bytes if they are in R2. */
+  async removeFile(id: string): Promise<Result<FileRow>> {
     const store = this.#opened();
-    const row = store.file(id, Date.now());
+    const nowMs = Date.now();
+    const row = store.file(id, nowMs);
     if (row === undefined) return noSuch("file", id);
-    store.removeFile(id);
+    store.removeFile(id, nowMs);
+    if (row.r2_key !== null) {
+      this.#doomed.add(row.r2_key, nowMs);
+      this.#arm();
+      await this.env.FILES.delete(row.r2_key);
+      this.#doomed.spare(row.r2_key);
+    }
     return ok(row);
+  }
+
+  /** See {@link Uploads.create}. */
+  createUpload(id: string, asked: NewUpload): UploadState {
+    return this.#uploads().create(id, asked, Date.now());
+  }
+
+  /** See {@link Uploads.expectPart}. */
+  expectPart(id: string, key: string): Result<null> {
+    return this.#armed(this.#uploads().expectPart(id, key, Date.now()));
+  }
+
+  /** See {@link Uploads.addPart}. */
+  addPart(id: string, part: Omit<PartRow, "upload_id">): Result<PartRow> {
+    return this.#uploads().addPart(id, part, Date.now());
+  }
+
+  /** See {@link Uploads.assemble}. */
+  assembleUpload(id: string, partIds: string[], key: string): Result<Assembly | UploadState> {
+    return this.#armed(this.#uploads().assemble(id, partIds, key, Date.now()));
+  }
+
+  /** See {@link Uploads.complete}. */
+  completeUpload(id: string, partIds: string[], file: FileRow): Result<UploadState> {
+    return this.#armed(this.#uploads().complete(id, partIds, file, Date.now()));
+  }
+
+  /** See {@link Uploads.cancel}. */
+  cancelUpload(id: string): Result<UploadState> {
+    return this.#armed(this.#uploads().cancel(id, Date.now()));
   }
 
   /** See {@link Endpoints.create}. */
@@ -213,16 +267,35 @@ export class Project extends DurableObject<Env> {
       if (expired.length === 0) break;
       const keys = expired.flatMap(({ r2_key }) => (r2_key === null ? [] : [r2_key]));
       if (keys.length > 0) await this.env.FILES.delete(keys);
-      for (const { id } of expired) store.removeFile(id);
+      for (const { id } of expired) store.removeFile(id, Date.now());
+    }
+    for (;;) {
+      const keys = this.#doomed.due(Date.now(), DELETE_AT_ONCE);
+      if (keys.length === 0) break;
+      await this.env.FILES.delete(keys);
+      for (const key of keys) this.#doomed.spare(key);
     }
     while (this.#idempotency.expire(Date.now(), EXPIRE_AT_ONCE));
     await this.ctx.storage.deleteAlarm();
     this.#arm();
   }
 
+  #armed<T>(result: T): T {
+    this.#arm();
+    return result;
+  }
+
+  #uploads(): Uploads {
+    return new Uploads(this.ctx.storage.sql, this.#doomed, this.#opened());
+  }
+
   /** Sets the alarm for the next expiry. */
   #arm(): void {
-    const times = [this.#opened().nextExpiryMs(), this.#idempotency.nextExpiryMs()];
+    const times = [
+      this.#opened().nextExpiryMs(),
+      this.#idempotency.nextExpiryMs(),
+      this.#doomed.nextMs(),
+    ];
     const nextMs = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
     if (nextMs !== Number.POSITIVE_INFINITY)
       void this.ctx.storage.setAlarm(Math.max(nextMs, Date.now() + 1));

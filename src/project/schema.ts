@@ -12,6 +12,10 @@ import type { FilePurpose } from "../wire/file.ts";
  *   by store.ts.
  * - `endpoint`: a row a webhook endpoint; `endpoint_secret`: a row each of its secrets in force.
  *   Written by endpoint-store.ts.
+ * - `upload`: a row an upload in parts; `part`: a row each of its parts. Written by uploads.ts.
+ * - `doomed`: a row an R2 object that is to be deleted at a time. Written by doomed.ts.
+ * - `deleted`: a row a batch or file that was deleted, for a day: it may be a list's cursor. Written by
+ *   store.ts.
  * - `idempotency`: a row a key that a POST carried. Written by idempotency.ts.
  */
 export const migrations: SQLSchemaMigration[] = [
@@ -113,7 +117,66 @@ export const migrations: SQLSchemaMigration[] = [
       ) STRICT;
       INSERT OR IGNORE INTO gone (id) VALUES (1);`,
   },
+  {
+    idMonotonicInc: 5,
+    description: "uploads in parts, bytes to delete, cursors of what was deleted",
+    sql: `
+      CREATE TABLE IF NOT EXISTS upload (
+        id TEXT PRIMARY KEY,
+        bytes INTEGER NOT NULL,
+        filename TEXT NOT NULL,
+        expires_after_s INTEGER,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        status TEXT NOT NULL DEFAULT 'pending',
+        part_ids TEXT,
+        file_id TEXT
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS part (
+        id TEXT PRIMARY KEY,
+        upload_id TEXT NOT NULL,
+        r2_key TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        created_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS part_upload ON part (upload_id);
+      CREATE TABLE IF NOT EXISTS doomed (
+        r2_key TEXT PRIMARY KEY,
+        due_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS doomed_due ON doomed (due_at);
+      CREATE TABLE IF NOT EXISTS deleted (
+        id TEXT PRIMARY KEY,
+        created_at INTEGER NOT NULL,
+        deleted_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS deleted_when ON deleted (deleted_at);`,
+  },
 ];
+
+export type UploadRow = {
+  id: string;
+  /** What its file is to have. */
+  bytes: number;
+  filename: string;
+  /** Seconds its file is kept; null is as long as any. */
+  expires_after_s: number | null;
+  created_at: number;
+  /** One that is pending has expired then. */
+  expires_at: number;
+  status: "pending" | "completed" | "cancelled";
+  /** JSON: the parts it was completed with, and its file. */
+  part_ids: string | null;
+  file_id: string | null;
+};
+
+export type PartRow = {
+  id: string;
+  upload_id: string;
+  r2_key: string;
+  bytes: number;
+  created_at: number;
+};
 
 export type KeyRow = {
   key: string;

@@ -1,6 +1,7 @@
+import type { z } from "zod";
 import type { Sql } from "../core/sql.ts";
 import type { BatchStatus } from "../wire/batch.ts";
-import type { FilePurpose } from "../wire/file.ts";
+import type { anyPurpose } from "../wire/file.ts";
 import { firstBatchId } from "../wire/ids.ts";
 import { Digests } from "./digests.ts";
 import type { FileRow } from "./schema.ts";
@@ -23,8 +24,11 @@ export interface FileQuery {
   after: string | undefined;
   limit: number;
   order: "asc" | "desc";
-  purpose: FilePurpose | undefined;
+  purpose: z.infer<typeof anyPurpose> | undefined;
 }
+
+/** What was deleted is known as a list's cursor for so long. */
+const REMEMBERED_MS = 24 * 3_600_000;
 
 /** The index of a project's batches and files. */
 export class ProjectStore {
@@ -60,15 +64,24 @@ export class ProjectStore {
   }
 
   /** Takes a batch and its output files out. */
-  removeBatch(batchId: string): void {
+  removeBatch(batchId: string, nowMs: number): void {
     this.digests.remove(batchId);
+    this.#remember("batch", "batch_id", batchId, nowMs);
+    this.#remember("file", "batch_id", batchId, nowMs);
     this.#sql.exec("DELETE FROM batch WHERE batch_id = ?", batchId);
     this.#sql.exec("DELETE FROM file WHERE batch_id = ?", batchId);
   }
 
-  /** Whether a batch is in the index. */
-  hasBatch(batchId: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM batch WHERE batch_id = ?", batchId).toArray().length > 0;
+  /** Whether a batch is in the index, or was a short while ago: a list may go on behind it. */
+  isCursor(batchId: string): boolean {
+    return (
+      this.#sql
+        .exec(
+          "SELECT 1 FROM batch WHERE batch_id = ?1 UNION ALL SELECT 1 FROM deleted WHERE id = ?1",
+          batchId,
+        )
+        .toArray().length > 0
+    );
   }
 
   /** Batch ids, the newest first, those created before the one named by `after`. */
@@ -121,8 +134,43 @@ export class ProjectStore {
   }
 
   /** Takes a file out. */
-  removeFile(id: string): void {
+  removeFile(id: string, nowMs: number): void {
+    this.#remember("file", "id", id, nowMs);
     this.#sql.exec("DELETE FROM file WHERE id = ?", id);
+  }
+
+  /** Puts a file in place of the one with its id. */
+  replaceFile(row: FileRow): void {
+    this.#sql.exec("DELETE FROM file WHERE id = ?", row.id);
+    this.addFile(row);
+  }
+
+  /** Where a list goes on behind a file that is there, or was a short while ago. */
+  fileCursor(id: string): { id: string; created_at: number } | undefined {
+    return this.#sql
+      .exec<{ id: string; created_at: number }>(
+        `SELECT id, created_at FROM file WHERE id = ?1
+         UNION ALL SELECT id, created_at FROM deleted WHERE id = ?1`,
+        id,
+      )
+      .toArray()[0];
+  }
+
+  /** Keeps the place of what is taken out: who deletes what a list gives goes on behind it. */
+  #remember(
+    table: "batch" | "file",
+    column: "id" | "batch_id",
+    value: string,
+    nowMs: number,
+  ): void {
+    const id = table === "batch" ? "batch_id" : "id";
+    this.#sql.exec("DELETE FROM deleted WHERE deleted_at < ?", nowMs - REMEMBERED_MS);
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO deleted (id, created_at, deleted_at)
+       SELECT ${id}, created_at, ? FROM ${table} WHERE ${column} = ?`,
+      nowMs,
+      value,
+    );
   }
 
   /** Files that have expired, whose bytes may go. */
@@ -143,7 +191,7 @@ export class ProjectStore {
   /** Files that have not expired, by time of creation. */
   files(query: FileQuery, nowMs: number): Page<FileRow> {
     const [beyond, order] = query.order === "asc" ? [">", "ASC"] : ["<", "DESC"];
-    const cursor = query.after === undefined ? undefined : this.file(query.after, nowMs);
+    const cursor = query.after === undefined ? undefined : this.fileCursor(query.after);
     const rows = this.#sql
       .exec<FileRow>(
         `SELECT * FROM file

@@ -21,6 +21,8 @@ export interface Problem {
     | "invalid_api_key"
     | "not_configured"
     | "too_large"
+    | "unsupported_media_type"
+    | "method_not_allowed"
     | "conflict"
     | "idempotency_key_reused"
     | "idempotency_key_in_use";
@@ -50,7 +52,7 @@ export function refuse(
 
 /** The answer to an id that names nothing in this project, be it another project's or nobody's. */
 export function noSuch(
-  kind: "batch" | "file" | "webhook endpoint",
+  kind: "batch" | "file" | "upload" | "webhook endpoint",
   id: string,
 ): { ok: false; problem: Problem } {
   return refuse("not_found", `No ${kind} with id '${id}'.`, "id");

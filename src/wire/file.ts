@@ -1,9 +1,40 @@
 import { z } from "zod";
+import { strict } from "./strict.ts";
 
 /** Files as clients see them. */
 
+/** Bytes of one file at most: the official batch API's limit for an input file. */
+export const MAX_FILE_BYTES = 200 * 1024 * 1024;
+
+/** What files are for here. Of all purposes there are at OpenAI, clients may ask for the list. */
 export const filePurpose = z.enum(["batch", "batch_output"]);
 export type FilePurpose = z.infer<typeof filePurpose>;
+
+const PURPOSES = [
+  ...filePurpose.options,
+  "assistants",
+  "assistants_output",
+  "fine-tune",
+  "fine-tune-results",
+  "vision",
+  "user_data",
+  "evals",
+] as const;
+export const anyPurpose = z.enum(PURPOSES, { error: `one of ${PURPOSES.join(", ")}` });
+
+const EXPIRY_MIN_S = 3_600;
+const EXPIRY_MAX_S = 2_592_000;
+
+/** When a file is deleted, counted from its creation: an hour to thirty days. */
+export const expiresAfter = strict({
+  anchor: z.literal("created_at", { error: "'created_at'" }),
+  seconds: z
+    .number()
+    .int()
+    .min(EXPIRY_MIN_S, `a whole number from ${EXPIRY_MIN_S} to ${EXPIRY_MAX_S}`)
+    .max(EXPIRY_MAX_S, `a whole number from ${EXPIRY_MIN_S} to ${EXPIRY_MAX_S}`),
+}).meta({ id: "ExpiresAfter" });
+export type ExpiresAfter = z.infer<typeof expiresAfter>;
 
 export const fileObject = z
   .object({
@@ -11,7 +42,7 @@ export const fileObject = z
     object: z.literal("file"),
     bytes: z.number().int(),
     created_at: z.number().int(),
-    expires_at: z.number().int().nullish(),
+    expires_at: z.number().int().optional(),
     filename: z.string(),
     purpose: filePurpose,
     status: z.literal("processed"),

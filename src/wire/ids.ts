@@ -10,6 +10,7 @@ const hex = () => v7().replaceAll("-", "");
 
 export const batchId = z.string().regex(/^batch_[0-9a-f]{32}$/);
 export const fileId = z.string().regex(/^file-[0-9a-f]{32}(-output|-error)?$/);
+export const uploadId = z.string().regex(/^upload_[0-9a-f]{32}$/);
 
 /**
  * What clients call a task. Half a surrogate pair cannot be stored as UTF-8: two ids that differ
@@ -49,6 +50,14 @@ export function batchIdOf(name: string): string {
 /** A new uploaded file's id. */
 export function newFileId(seed = newSeed()): string {
   return `file-${seed}`;
+}
+
+/** The ids of a new upload in parts, and of a part of one. */
+export function newUploadId(): string {
+  return `upload_${hex()}`;
+}
+export function newPartId(seed = newSeed()): string {
+  return `part_${seed}`;
 }
 
 /** A new webhook endpoint's id. It sorts by its time of creation. */

@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import { receiveUpload } from "../../src/api/upload.ts";
+import { type FormRules, receiveForm } from "../../src/api/form.ts";
 import {
   call,
   chatLine,
@@ -13,6 +13,7 @@ import {
 
 const file = { name: "file", filename: "in.jsonl", content: chatLine("a", unique("a")) };
 const purpose = { name: "purpose", content: "batch" };
+const RULES: FormRules = { file: "file", maxBytes: 1e9, advice: "", fields: ["purpose"] };
 
 /** What is stored: R2 keys, and ids in the list. */
 async function stored() {
@@ -29,7 +30,13 @@ describe("an upload that is refused", () => {
     ["purpose is empty", "purpose", [{ name: "purpose", content: "" }, file]],
     ["file is missing", "file", [purpose]],
     ["file is a text, not a file", "file", [purpose, { name: "file", content: "{}" }]],
-    ["file has another name", "file", [purpose, { ...file, name: "document" }]],
+    ["file has another name", "document", [purpose, { ...file, name: "document" }]],
+    ["a field is unknown", "user", [purpose, { name: "user", content: "somebody" }, file]],
+    [
+      "a field is misspelt",
+      "expire_after[seconds]",
+      [purpose, file, { name: "expire_after[seconds]", content: "3600" }],
+    ],
     ["there are two files", "file", [purpose, file, file]],
     ["there is another file", "file", [{ ...file, name: "document" }, file, purpose]],
     [
@@ -75,9 +82,6 @@ describe("an upload that is refused", () => {
   });
 
   it.each([
-    ["JSON", "application/json", '{"purpose":"batch"}'],
-    ["a form of another kind", "application/x-www-form-urlencoded", "purpose=batch"],
-    ["a form without its boundary", "multipart/form-data", "--x--"],
     ["nothing", FORM_TYPE, ""],
     ["no form", FORM_TYPE, "purpose=batch"],
     ["a form with another boundary", "multipart/form-data; boundary=other", formBytes([file])],
@@ -91,6 +95,25 @@ describe("an upload that is refused", () => {
         type: "invalid_request_error",
         param: null,
         code: null,
+      },
+    });
+    expect(await stored()).toEqual(before);
+  });
+
+  it.each([
+    ["JSON", "application/json", '{"purpose":"batch"}'],
+    ["a form of another kind", "application/x-www-form-urlencoded", "purpose=batch"],
+    ["a form without its boundary", "multipart/form-data", "--x--"],
+  ])("because it is %s is a 415 that says what is taken", async (_, type, body) => {
+    const before = await stored();
+    const response = await postForm(body, undefined, type);
+    expect(response.status).toBe(415);
+    expect(await response.json()).toEqual({
+      error: {
+        message: expect.stringContaining("multipart/form-data with a file named 'file', purpose"),
+        type: "invalid_request_error",
+        param: null,
+        code: "unsupported_media_type",
       },
     });
     expect(await stored()).toEqual(before);
@@ -137,7 +160,7 @@ describe("an upload whose client goes away", () => {
     });
     const headers = { "content-type": FORM_TYPE };
     const request = new Request("http://muster.test/v1/files", { method: "POST", body, headers });
-    const received = await receiveUpload(request, env.FILES, "files/default/broken");
+    const received = await receiveForm(request, env.FILES, "files/default/broken", RULES);
     expect(received).toMatchObject({ ok: false, problem: { code: "invalid_request" } });
     expect(await stored()).toEqual(before);
   });
@@ -153,7 +176,7 @@ describe("an upload that R2 does not take", () => {
     const body = formBytes([purpose, { ...file, content: new Uint8Array(length) }]);
     const headers = { "content-type": FORM_TYPE };
     const request = new Request("http://muster.test/v1/files", { method: "POST", body, headers });
-    const received = receiveUpload(request, bucket as R2Bucket, "files/default/refused");
+    const received = receiveForm(request, bucket as R2Bucket, "files/default/refused", RULES);
     await expect(received).rejects.toThrow("R2 is out of reach");
   });
 });

@@ -1,11 +1,13 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import type { Project } from "../../src/project/project.ts";
 import type { FileObject } from "../../src/wire/file.ts";
 import {
   bodyOf,
   call,
   chatLine,
+  ended,
   type FormPart,
   formBytes,
   open,
@@ -70,16 +72,15 @@ describe("an upload", () => {
     expect((await bodyOf(response)).bytes).toEqual(bytes);
   });
 
-  it("takes the parts in any order, and others beside them", async () => {
+  it("takes the parts in any order", async () => {
     const file = { name: "file", filename: "in.jsonl", content: unique("content") };
     const anchor = { name: "expires_after[anchor]", content: "created_at" };
     const seconds = { name: "expires_after[seconds]", content: "7200" };
-    const other = { name: "user", content: "somebody" };
     const orders: FormPart[][] = [
       [file, purpose, anchor, seconds],
       [seconds, purpose, file, anchor],
-      [other, anchor, seconds, purpose, file],
-      [purpose, other, file, seconds, anchor],
+      [anchor, seconds, purpose, file],
+      [purpose, file, seconds, anchor],
     ];
     for (const parts of orders) {
       const response = await postForm(formBytes(parts));
@@ -184,8 +185,27 @@ describe("a file", () => {
     });
     expect((await call(`/v1/files/${id}`)).status).toBe(404);
     expect((await call(`/v1/files/${id}/content`)).status).toBe(404);
-    expect((await call(`/v1/files?after=${id}`)).status).toBe(400);
     expect((await listed()).data.map((file) => file.id)).not.toContain(id);
+  });
+});
+
+describe("the bytes of an upload whose Worker was lost", () => {
+  it("are deleted after a day; those of a file are kept", async () => {
+    const index = env.PROJECT.getByName("default");
+    const lost = `files/default/file-${"0".repeat(32)}`;
+    await env.FILES.put(lost, "bytes without a row");
+    await index.expectBytes(lost);
+    const kept = await upload("kept");
+    const hasten = (ms: number) =>
+      runInDurableObject(index, async (instance: Project, { storage }) => {
+        storage.sql.exec("UPDATE doomed SET due_at = due_at - ?", ms);
+        await instance.alarm();
+      });
+    await hasten(23 * 3_600_000);
+    expect(await env.FILES.head(lost)).not.toBeNull();
+    await hasten(3_600_001);
+    expect(await env.FILES.head(lost)).toBeNull();
+    expect((await bodyOf(await call(`/v1/files/${kept.id}/content`))).text).toBe("kept");
   });
 });
 
@@ -213,6 +233,27 @@ describe("the list of files", () => {
         if (!page.has_more) break;
       }
       expect(walked).toEqual(ids);
+    }
+  });
+
+  it("goes on behind a file that was deleted: deleting all it gives deletes all", async () => {
+    for (let n = 0; n < 5; n += 1) await upload(unique("content"));
+    const end = await ended((await open({ model: "m", prompts: [unique("a")] })).id);
+    let after = "";
+    for (;;) {
+      const { data, last_id, has_more } = await listed(`?limit=2${after}`);
+      for (const { id } of data) await call(`/v1/files/${id}`, { method: "DELETE" });
+      after = `&after=${last_id}`;
+      if (!has_more) break;
+    }
+    expect((await listed()).data).toEqual([]);
+    expect((await call(`/v1/files/${end.output_file_id}`)).status).toBe(404);
+  });
+
+  it("is empty for a purpose that files have at OpenAI and not here", async () => {
+    for (const purpose of ["assistants", "fine-tune", "vision", "user_data", "evals"]) {
+      await upload(unique("content"));
+      expect((await listed(`?purpose=${purpose}`)).data).toEqual([]);
     }
   });
 

@@ -8,6 +8,7 @@ import {
   call,
   chatLine,
   ended,
+  FORM_TYPE,
   formBytes,
   open,
   patch,
@@ -97,6 +98,19 @@ describe("/openapi.json", () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 });
+
+const UPLOAD = { bytes: 3, filename: "a", mime_type: "application/jsonl", purpose: "batch" };
+
+async function newUpload(): Promise<string> {
+  const upload: { id: string } = await (await post("/v1/uploads", UPLOAD)).json();
+  return upload.id;
+}
+
+function sendPart(id: string, name = "data"): Promise<Response> {
+  const body = formBytes([{ name, filename: "part", content: "abc" }]);
+  const headers = { "content-type": FORM_TYPE };
+  return call(`/v1/uploads/${id}/parts`, { method: "POST", body, headers });
+}
 
 describe("real responses are as /openapi.json says", () => {
   const missing = "0190b0c0000070008000000000000000";
@@ -266,6 +280,35 @@ describe("real responses are as /openapi.json says", () => {
           ),
       ],
       [400, () => postForm("x")],
+      [415, () => post("/v1/files", {})],
+    ],
+    "post /v1/uploads": [
+      [200, () => post("/v1/uploads", UPLOAD)],
+      [400, () => post("/v1/uploads", {})],
+      [413, () => post("/v1/uploads", " ".repeat(70_000))],
+    ],
+    "post /v1/uploads/{id}/parts": [
+      [200, async () => sendPart(await newUpload())],
+      [400, async () => sendPart(await newUpload(), "file")],
+      [404, () => sendPart(`upload_${missing}`)],
+      [415, async () => post(`/v1/uploads/${await newUpload()}/parts`, {})],
+    ],
+    "post /v1/uploads/{id}/complete": [
+      [
+        200,
+        async () => {
+          const id = await newUpload();
+          const part: { id: string } = await (await sendPart(id)).json();
+          return post(`/v1/uploads/${id}/complete`, { part_ids: [part.id] });
+        },
+      ],
+      [400, async () => post(`/v1/uploads/${await newUpload()}/complete`, { part_ids: ["a"] })],
+      [404, () => post(`/v1/uploads/upload_${missing}/complete`, { part_ids: ["a"] })],
+      [413, () => post(`/v1/uploads/upload_${missing}/complete`, " ".repeat(70_000))],
+    ],
+    "post /v1/uploads/{id}/cancel": [
+      [200, async () => call(`/v1/uploads/${await newUpload()}/cancel`, { method: "POST" })],
+      [404, () => call(`/v1/uploads/upload_${missing}/cancel`, { method: "POST" })],
     ],
     "get /v1/files": [
       [200, () => call("/v1/files")],

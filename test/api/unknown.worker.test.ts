@@ -11,13 +11,7 @@ describe("a route that there is not", () => {
     ["GET", "/v1/nothing"],
     ["GET", "/v1/batches/"],
     ["GET", "/v2/batches"],
-    ["POST", "/healthz"],
-    ["PUT", "/v1/batches"],
-    ["DELETE", `/v1/batches/batch_${HEX}`],
-    ["GET", `/v1/batches/batch_${HEX}/cancel`],
-    ["POST", `/v1/batches/batch_${HEX}/results`],
     ["GET", `/v1/batches/batch_${HEX}/output`],
-    ["POST", `/v1/files/file-${HEX}`],
   ])("is a 404 in OpenAI's shape that names it: %s %s", async (method, path) => {
     const response = await call(path, { method });
     expect(response.status).toBe(404);
@@ -29,6 +23,34 @@ describe("a route that there is not", () => {
         code: "not_found",
       },
     });
+  });
+});
+
+describe("a method that a route does not take", () => {
+  it.each([
+    ["POST", "/healthz", "GET, HEAD"],
+    ["PUT", "/v1/batches", "POST, GET, HEAD"],
+    ["OPTIONS", "/v1/batches", "POST, GET, HEAD"],
+    ["GET", `/v1/batches/batch_${HEX}/cancel`, "POST"],
+    ["POST", `/v1/batches/batch_${HEX}/results`, "GET, HEAD"],
+    ["POST", `/v1/files/file-${HEX}`, "GET, HEAD, DELETE"],
+    ["GET", `/v1/uploads/upload_${HEX}/parts`, "POST"],
+  ])("is a 405 in OpenAI's shape that says which it takes: %s %s", async (method, path, takes) => {
+    const response = await call(path, { method });
+    expect(response.status).toBe(405);
+    expect(response.headers.get("allow")).toBe(takes);
+    expect(await response.json()).toEqual({
+      error: {
+        message: `Not allowed to ${method} on ${path}; it takes ${takes}.`,
+        type: "invalid_request_error",
+        param: null,
+        code: "method_not_allowed",
+      },
+    });
+  });
+
+  it("is a 401 without a key", async () => {
+    expect((await call("/v1/batches", { method: "PUT" }, "sk-nobody")).status).toBe(401);
   });
 });
 
@@ -62,6 +84,8 @@ describe("an id that names nothing", () => {
     ["GET", "/v1/files/", ""],
     ["GET", "/v1/files/", "/content"],
     ["DELETE", "/v1/files/", ""],
+    ["POST", "/v1/uploads/", "/cancel"],
+    ["POST", "/v1/uploads/", "/parts"],
   ];
   it.each(routes)("is a 404 in OpenAI's shape: %s %s{id}%s", async (method, before, after) => {
     for (const id of ids) {
@@ -70,7 +94,7 @@ describe("an id that names nothing", () => {
       expect({ id, status: response.status, body }).toMatchObject({ status: 404 });
       expect(JSON.parse(body)).toEqual({
         error: {
-          message: expect.stringMatching(/^No (batch|file) with id '/),
+          message: expect.stringMatching(/^No (batch|file|upload) with id '/),
           type: "invalid_request_error",
           param: "id",
           code: "not_found",
@@ -98,7 +122,7 @@ describe("a wrong query is a 400 that names the parameter", () => {
     ["after", `/v1/files?after=file-${HEX}`],
     ["after", "/v1/files?after="],
     ["order", "/v1/files?order=up"],
-    ["purpose", "/v1/files?purpose=fine-tune"],
+    ["purpose", "/v1/files?purpose=anything"],
   ])("%s: %s", async (param, path) => {
     const response = await call(path);
     expect(response.status).toBe(400);

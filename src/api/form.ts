@@ -1,0 +1,121 @@
+import { Readable } from "node:stream";
+import { Busboy, type BusboyHeaders } from "@fastify/busboy";
+import { type Result, refuse } from "../wire/errors.ts";
+import { StorageError, type StoredObject, storeObject } from "./store-object.ts";
+
+/** A form's other fields are short. */
+const MAX_FIELD_BYTES = 1024;
+
+/** What a form takes: the name of its one file, how long it may be, and its other fields. */
+export interface FormRules {
+  file: string;
+  maxBytes: number;
+  /** What to do about a file that is longer. */
+  advice: string;
+  fields: readonly string[];
+}
+
+/** What a multipart form held. The file's bytes are in R2 already. */
+export interface Form {
+  fields: Map<string, string>;
+  file: StoredObject & { filename: string };
+}
+
+/**
+ * Reads a multipart form as a stream, its file straight into R2 under `key`, the fields in any order
+ * around it. Takes one part's worth of memory, whatever the file's size, and needs no
+ * Content-Length. On a refusal nothing is left in R2.
+ */
+export async function receiveForm(
+  request: Request,
+  bucket: R2Bucket,
+  key: string,
+  rules: FormRules,
+): Promise<Result<Form>> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!/^multipart\/form-data\s*;.*boundary=/i.test(type) || request.body === null) {
+    const takes = [`a file named '${rules.file}'`, ...rules.fields].join(", ");
+    return refuse("unsupported_media_type", `The body takes multipart/form-data with ${takes}.`);
+  }
+  const fields = new Map<string, string>();
+  let file: Form["file"] | undefined;
+  let refused: Result<never> | undefined;
+  let stored: Promise<void> = Promise.resolve();
+  let stopStoring = (_: Error): void => undefined;
+  const form = new Busboy({
+    headers: { "content-type": type } as BusboyHeaders,
+    limits: { files: 1, fields: 20, fieldSize: MAX_FIELD_BYTES },
+  });
+  form.on("field", (name, value) => {
+    if (rules.fields.includes(name)) fields.set(name, value);
+    else refused ??= unknown(name, rules);
+  });
+  const body = Readable.fromWeb(request.body as never);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      form.on("file", (name, stream, filename) => {
+        if (name !== rules.file) {
+          refused ??= unknown(name, rules);
+          stream.resume();
+          return;
+        }
+        stopStoring = (error) => stream.destroy(error);
+        stored = storeObject(stream, bucket, key, rules.maxBytes).then((kept) => {
+          if (kept === undefined) refused = tooLarge(rules);
+          else file = { filename: filename || "upload.jsonl", ...kept };
+        });
+        // The form would wait for ever for a file that nobody reads any more.
+        stored.catch(reject);
+      });
+      form.on("filesLimit", () => {
+        refused = refuse(
+          "invalid_request",
+          `The form takes one file, named '${rules.file}'.`,
+          rules.file,
+        );
+      });
+      form.on("finish", resolve);
+      form.on("error", reject);
+      body.on("error", reject);
+      body.pipe(form);
+    });
+    await stored;
+  } catch (error) {
+    const broken = error instanceof Error ? error : new Error(String(error));
+    stopStoring(broken);
+    const failure = await stored.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    // That is not the client's fault, so it is no refusal.
+    if (failure instanceof StorageError) throw failure;
+    await bucket.delete(key);
+    return refuse("invalid_request", `The form broke off or is not valid: ${broken.message}.`);
+  }
+  if (refused === undefined && file !== undefined) return { ok: true, value: { fields, file } };
+  await bucket.delete(key);
+  return refused ?? noFile(rules);
+}
+
+function noFile({ file }: FormRules): Result<never> {
+  return refuse(
+    "invalid_request",
+    `The form has no file part named '${file}'.`,
+    file,
+    "missing_required_parameter",
+  );
+}
+
+function unknown(name: string, { file, fields }: FormRules): Result<never> {
+  const takes = [file, ...fields].join(", ");
+  return refuse(
+    "invalid_request",
+    `Unknown parameter: '${name}'. The form takes ${takes}.`,
+    name,
+    "unknown_parameter",
+  );
+}
+
+function tooLarge({ file, maxBytes, advice }: FormRules): Result<never> {
+  return refuse("too_large", `The file is longer than ${maxBytes} bytes. ${advice}`, file);
+}
