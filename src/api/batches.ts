@@ -62,7 +62,9 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     if (!page.ok) return refused(c, page.problem);
     const found = await Promise.all(page.value.data.map((id) => findBatch(c.env, project, id)));
     // An id whose batch is not open yet, or could not be opened, is not listed.
-    const data = found.flatMap((batch) => (batch.ok ? [batch.value] : []));
+    const data = found
+      .flatMap((batch) => (batch.ok ? [batch.value] : []))
+      .filter((batch) => matches(batch, status, search));
     return c.json(
       {
         object: "list" as const,
@@ -90,6 +92,15 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     const found = await findBatch(c.env, c.get("project"), id);
     return found.ok ? c.json(found.value, 200) : refused(c, found.problem);
   });
+}
+
+/** Whether a batch is one that was asked for, as it stands now. */
+function matches(batch: BatchObject, status?: string, search?: string): boolean {
+  if (status !== undefined && batch.status !== status) return false;
+  if (search === undefined) return true;
+  const metadata = batch.metadata === null ? "" : JSON.stringify(batch.metadata);
+  const word = search.toLowerCase();
+  return [batch.id, batch.model ?? "", metadata].some((text) => text.toLowerCase().includes(word));
 }
 
 /** A problem's response, typed for `app.openapi`, whose handlers declare 200 and the refusals. */

@@ -84,14 +84,17 @@ export class ProjectStore {
     );
   }
 
-  /** Batch ids, the newest first, those created before the one named by `after`. */
+  /**
+   * Batch ids, the newest first, those created before the one named by `after`. One that has not
+   * told of itself yet is taken for a match: the caller looks at it anyway.
+   */
   batches({ after, limit, status, search }: BatchQuery): Page<string> {
     const rows = this.#sql
       .exec<{ batch_id: string }>(
         `SELECT batch.batch_id FROM batch LEFT JOIN digest USING (batch_id)
          WHERE batch.batch_id < ?1
-           AND (?3 IS NULL OR digest.status = ?3)
-           AND (?4 IS NULL OR instr(batch.batch_id, ?4) OR instr(lower(digest.model), ?4)
+           AND (?3 IS NULL OR digest.status IS NULL OR digest.status = ?3)
+           AND (?4 IS NULL OR digest.status IS NULL OR instr(batch.batch_id, ?4) OR instr(lower(digest.model), ?4)
              OR instr(lower(digest.metadata), ?4))
          ORDER BY batch.batch_id DESC LIMIT ?2`,
         after ?? "batch_~",

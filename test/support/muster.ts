@@ -27,13 +27,14 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** Starts one, with the simulator's settings and Muster's variables. */
+/** Starts one, with the simulator's settings and Muster's variables, on fresh state or a given one. */
 export async function startTestMuster(
   settings: SimulatorSettings = {},
   vars: Record<string, string> = {},
+  state?: string,
 ): Promise<Running> {
   const simulator = await startSimulator({ latency: { kind: "fixed", ms: 20 }, ...settings });
-  const stateDir = await mkdtemp(join(tmpdir(), "muster-test-"));
+  const stateDir = state ?? (await mkdtemp(join(tmpdir(), "muster-test-")));
   const options = {
     stateDir,
     // The Worker's own log, for looking into a failure.
