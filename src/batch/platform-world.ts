@@ -11,6 +11,8 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     // Not awaited: the alarm commits together with the writes of the same turn.
     setAlarm: (atMs) => void ctx.storage.setAlarm(atMs),
     deleteAlarm: () => void ctx.storage.deleteAlarm(),
+    // Not a microtask: those, and even R2's answers, come before the events that wait at the gate.
+    breathe: () => new Promise((resolve) => setTimeout(resolve, 0)),
     background: (work) => ctx.waitUntil(work),
     acquire: (request) => within(LIMITER_MS, limiterStub(env, request.quota).acquire(request)),
     announce: (quota, ref, wanted) => limiterStub(env, quota).announce(ref, wanted),

@@ -45,6 +45,7 @@ export async function sweep(
       if (more === "gone") return more;
       if (!more) break;
       if (world.nowMs() - startedMs > PASS_MS) return world.nowMs() + 1;
+      await world.breathe();
     }
     // The hold of a batch with calls in flight must not go stale; one without must not stay.
     const inFlight = store.progress().running > 0;

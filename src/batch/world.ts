@@ -16,6 +16,8 @@ export interface World {
   /** Sets the object's one alarm, in place of the one that is set. */
   setAlarm(atMs: number): void;
   deleteAlarm(): void;
+  /** Lets whoever waits for the object in between; work with many steps says this after each. */
+  breathe(): Promise<void>;
   /** Lets work go on after the answer. */
   background(work: Promise<unknown>): void;
   acquire(request: AcquireRequest): Promise<AcquireReply>;

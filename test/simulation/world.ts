@@ -33,6 +33,7 @@ export function simulatedWorld(
       alive();
       batch.alarmAtMs = undefined;
     },
+    breathe: () => start("breathe", () => undefined),
     background: (work) => simulation.watch(work, () => undefined),
     acquire: (request) => {
       const said = `acquire ${request.costs.length}, held ${request.held},`;

@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import type { BatchObject } from "../../src/wire/batch.ts";
+import { ended, look, open, until, upload } from "../support/worker/client.ts";
+
+/** A file of lines of some kilobytes each. */
+function fileOf(lines: number, kilobytes: number): string {
+  const padding = "x".repeat(kilobytes * 1000);
+  const line = (index: number) =>
+    JSON.stringify({
+      custom_id: `line-${index}`,
+      method: "POST",
+      url: "/v1/chat/completions",
+      body: { model: "m", messages: [{ role: "user", content: `input ${index}` }], padding },
+    });
+  return Array.from({ length: lines }, (_, index) => `${line(index)}\n`).join("");
+}
+
+describe("a batch that reads its file", () => {
+  it("lets others look at it meanwhile, and shows how far it is", async () => {
+    const lines = 600;
+    const file = await upload(fileOf(lines, 8));
+    const asked = {
+      input_file_id: file.id,
+      endpoint: "/v1/chat/completions",
+      completion_window: "24h",
+    };
+    const { id } = await open(asked);
+    const seen: BatchObject[] = [];
+    await until(
+      async () => {
+        const batch = await look(id);
+        seen.push(batch);
+        return batch.status;
+      },
+      (status) => status !== "validating",
+    );
+    const totals = seen.map(({ muster }) => muster.audit.total);
+    expect(totals).toEqual([...totals].sort((a, b) => a - b));
+    expect(totals.filter((total) => total > 0 && total < lines).length).toBeGreaterThan(1);
+    expect((await ended(id)).request_counts).toEqual({ total: lines, completed: lines, failed: 0 });
+  });
+});
