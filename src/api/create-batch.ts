@@ -38,10 +38,7 @@ const USE_A_FILE = "Upload the tasks as a file (POST /v1/files) and send its inp
 /** What the three kinds of body have in common, and where the tasks come from. */
 interface Asked {
   endpoint: Endpoint;
-  options: Pick<
-    z.infer<typeof fromFile>,
-    "metadata" | "completion_window" | "max_concurrency" | "priority" | "webhook" | "on_unknown"
-  >;
+  options: Omit<z.infer<typeof fromFile>, "input_file_id" | "endpoint">;
   inputFileId: string | null;
   tasks: NewTask[] | null;
   /** The tasks' settings, and so their model, are members of the body itself. */
@@ -235,6 +232,7 @@ async function openBatch(
     metadata: options.metadata ? JSON.stringify(options.metadata) : null,
     max_concurrency: options.max_concurrency ?? null,
     priority: options.priority,
+    output_expires_after_s: options.output_expires_after?.seconds ?? null,
     webhook_url: webhook?.url ?? null,
     webhook_secret: secret,
     on_unknown: options.on_unknown,

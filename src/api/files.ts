@@ -1,7 +1,7 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { FileRow } from "../project/schema.ts";
-import { projectStub } from "../stubs.ts";
+import { batchStub, projectStub } from "../stubs.ts";
 import { noSuch, type Result } from "../wire/errors.ts";
 import { anyPurpose, fileDeleted, fileList, fileObject } from "../wire/file.ts";
 import { fileId } from "../wire/ids.ts";
@@ -102,7 +102,16 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
   });
   app.openapi(remove, async (c) => {
     const { id } = c.req.valid("param");
-    const removed = await projectStub(c.env, c.get("project")).removeFile(id);
+    const project = c.get("project");
+    const found = await findFile(c.env, project, id);
+    if (!found.ok) return refused(c, found.problem);
+    const { batch_id, kind } = found.value;
+    if (batch_id !== null && kind !== null) {
+      // Its bytes are in its batch. They go first: a file without bytes can be deleted again.
+      const erased = await batchStub(c.env, { project, batch_id }).erase(kind);
+      if (!erased.ok && erased.problem.code !== "not_found") return refused(c, erased.problem);
+    }
+    const removed = await projectStub(c.env, project).removeFile(id);
     if (!removed.ok) return refused(c, removed.problem);
     return c.json({ id, object: "file" as const, deleted: true as const }, 200);
   });

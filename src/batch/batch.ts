@@ -81,6 +81,11 @@ export class Batch extends DurableObject<Env> {
     return this.#engine?.resend(id) ?? NOT_OPENED;
   }
 
+  /** See {@link Engine.erase}. */
+  erase(kind: "output" | "error"): Result<null> {
+    return this.#engine?.erase(kind) ?? NOT_OPENED;
+  }
+
   /** See {@link Engine.results}. */
   results(
     kind: OutcomeKind,

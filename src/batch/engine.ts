@@ -9,6 +9,7 @@ import {
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { Dispatch } from "./dispatch.ts";
+import { erase, erasedProblem } from "./erase.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
 import type { DeliveryRow } from "./schema.ts";
@@ -164,6 +165,8 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     // The sweep may be deleting it already.
     if (nowMs >= (deleteAtMs(row, this.#config) ?? nowMs + 1)) return NOT_OPENED;
+    const erased = erasedProblem(row, "all");
+    if (erased !== undefined) return erased;
     const { failed, cancelled, expired } = this.#store.progress();
     if (ENDED.includes(row.status) && failed + cancelled + expired === 0) {
       return refuse(
@@ -212,13 +215,32 @@ export class Engine {
     return ok(row);
   }
 
+  /** Deletes the outcomes of one of the files of a batch that has ended. Twice is once. */
+  erase(kind: "output" | "error"): Result<null> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    if (!ENDED.includes(row.status)) {
+      return refuse(
+        "invalid_request",
+        "This file is being written again: its batch is running what did not succeed. Delete it when the batch has ended.",
+        "id",
+        "file_in_use",
+      );
+    }
+    erase(this.#store, [kind], this.#world.nowMs());
+    return ok(null);
+  }
+
   /** A page of outcomes after a seq, or of those after the task with a custom_id. */
   results(
     kind: OutcomeKind,
     after: number | { customId: string },
     limit: number,
   ): Result<ResultsPage> {
-    const { sql } = this.#store;
+    const { sql, rows: batch } = this.#store;
+    const row = batch.get();
+    const erased = row === undefined ? undefined : erasedProblem(row, kind);
+    if (erased !== undefined) return erased;
     const afterSeq = typeof after === "number" ? after : seqOf(sql, after.customId);
     if (afterSeq === undefined) {
       return refuse("invalid_request", "No task of this batch has that task_id.", "after");

@@ -139,6 +139,14 @@ export const migrations: SQLSchemaMigration[] = [
       ALTER TABLE batch ADD COLUMN told_running INTEGER NOT NULL DEFAULT 0;
       ALTER TABLE batch ADD COLUMN told_at INTEGER NOT NULL DEFAULT 0;`,
   },
+  {
+    idMonotonicInc: 4,
+    description: "when results are deleted before their batch",
+    sql: `
+      ALTER TABLE batch ADD COLUMN output_expires_after_s INTEGER;
+      ALTER TABLE batch ADD COLUMN output_erased_at INTEGER;
+      ALTER TABLE batch ADD COLUMN error_erased_at INTEGER;`,
+  },
 ];
 
 /**
@@ -160,6 +168,11 @@ export type BatchRow = {
   max_concurrency: number | null;
   /** Its weight where batches compete: 1 to 100. */
   priority: number;
+  /** Seconds after its end that its results are kept; null is as long as the batch. */
+  output_expires_after_s: number | null;
+  /** When the outcomes of its output and of its error file were deleted. */
+  output_erased_at: number | null;
+  error_erased_at: number | null;
   webhook_url: string | null;
   webhook_secret: string | null;
   /** What becomes of a task whose consumer was lost: called again, or failed. */

@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { outputFileIds, outputLineStem } from "../wire/ids.ts";
 import { announce } from "./announce.ts";
+import { erase, eraseAtMs } from "./erase.ts";
 import { ingestRange } from "./ingest.ts";
 import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
@@ -100,6 +101,7 @@ async function step(
     store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
   }
   await tellProject(store, world);
+  if (nowMs >= (eraseAtMs(row) ?? nowMs + 1)) erase(store, ["output", "error"], nowMs);
   if (nowMs >= (deleteAtMs(row, config) ?? nowMs + 1)) {
     await world.forget({ project: row.project, batch_id: row.batch_id });
     return "gone";
@@ -204,8 +206,9 @@ async function registerFiles(
 ): Promise<void> {
   const { output_bytes, error_bytes } = store.progress();
   const ids = outputFileIds(row.batch_id);
-  // They are read from this object, and go with it.
-  const expiresAtMs = nowMs + config.retentionMs;
+  // They are read from this object, and go with it at the latest.
+  const wishedMs = (row.output_expires_after_s ?? Number.POSITIVE_INFINITY) * 1000;
+  const expiresAtMs = nowMs + Math.min(config.retentionMs, wishedMs);
   const files = [
     { id: ids.output, bytes: output_bytes, kind: "output" as const, expiresAtMs },
     { id: ids.error, bytes: error_bytes, kind: "error" as const, expiresAtMs },
@@ -231,7 +234,7 @@ export function nextSweepMs(
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
   const { pending, running } = store.progress();
   const tellMs = tellAtMs(row, running);
-  const times = [store.deliveries.nextMs(), deleteAtMs(row, config), tellMs];
+  const times = [store.deliveries.nextMs(), deleteAtMs(row, config), eraseAtMs(row), tellMs];
   if (row.status === "in_progress" || row.status === "cancelling") {
     const idle = row.ending === null ? pending + running === 0 : pending > 0 || running === 0;
     if (idle) return nowMs;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { expiresAfter } from "./file.ts";
 import { customId } from "./ids.ts";
 import { strict } from "./strict.ts";
 
@@ -73,6 +74,9 @@ const options = {
   completion_window: completionWindow.default("24h"),
   max_concurrency: maxConcurrency.optional(),
   priority: priority.default(DEFAULT_PRIORITY),
+  output_expires_after: expiresAfter.nullish().meta({
+    description: "When the results are deleted, counted from the batch's end.",
+  }),
   webhook: webhook.optional(),
   on_unknown: onUnknown.default("retry"),
 };

@@ -118,6 +118,19 @@ describe("a wrong field is refused and named", () => {
     ["max_concurrency", { ...prompts, max_concurrency: "5" }],
     ["max_concurrency", { ...prompts, max_concurrency: 1.5 }],
     ["max_concurrency", { ...prompts, max_concurrency: 10_001 }],
+    ["output_expires_after.seconds", { ...file, output_expires_after: { anchor: "created_at" } }],
+    [
+      "output_expires_after.seconds",
+      { ...file, output_expires_after: { anchor: "created_at", seconds: 3_599 } },
+    ],
+    [
+      "output_expires_after.seconds",
+      { ...prompts, output_expires_after: { anchor: "created_at", seconds: 2_592_001 } },
+    ],
+    [
+      "output_expires_after.anchor",
+      { ...requests, output_expires_after: { anchor: "last_active_at", seconds: 3_600 } },
+    ],
     ["webhook", { ...prompts, webhook: "https://example.com" }],
     ["webhook.url", { ...prompts, webhook: {} }],
     ["webhook.url", { ...prompts, webhook: { url: 1 } }],

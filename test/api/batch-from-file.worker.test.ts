@@ -207,14 +207,3 @@ describe("a batch from a file", () => {
     expect(await output.json()).toMatchObject({ error: { param: "input_file_id" } });
   });
 });
-
-describe("an output file", () => {
-  it("can be deleted, and its batch's results stay", async () => {
-    const { id } = await create((await upload(chatLine("a", unique("a")))).id);
-    const { output_file_id } = await ended(id);
-    const response = await call(`/v1/files/${output_file_id}`, { method: "DELETE" });
-    expect(await response.json()).toEqual({ id: output_file_id, object: "file", deleted: true });
-    expect((await call(`/v1/files/${output_file_id}/content`)).status).toBe(404);
-    expect((await results(id)).success_count).toBe(1);
-  });
-});

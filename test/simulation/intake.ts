@@ -33,6 +33,7 @@ export function drawIntake(chance: Chance, number: number, nowMs: number): Intak
     metadata: null,
     max_concurrency: chance.maybe(0.4) ? chance.between(1, 4) : null,
     priority: 10,
+    output_expires_after_s: null,
     webhook_url: webhook ? "https://receiver.test/hook" : null,
     webhook_secret: webhook ? "whsec_dGVzdA==" : null,
     on_unknown: chance.maybe(0.3) ? "fail" : "retry",

@@ -15,6 +15,7 @@ export type NewBatch = Pick<
   | "metadata"
   | "max_concurrency"
   | "priority"
+  | "output_expires_after_s"
   | "webhook_url"
   | "webhook_secret"
   | "on_unknown"
@@ -44,9 +45,10 @@ export class BatchRows {
   insert(row: NewBatch): boolean {
     const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
-         completion_window, metadata, max_concurrency, priority, webhook_url, webhook_secret,
-         on_unknown, input_sha256, source_key, created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating') RETURNING id`,
+         completion_window, metadata, max_concurrency, priority, output_expires_after_s,
+         webhook_url, webhook_secret, on_unknown, input_sha256, source_key, created_at, expires_at,
+         status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating') RETURNING id`,
       row.project,
       row.batch_id,
       row.upstream,
@@ -56,6 +58,7 @@ export class BatchRows {
       row.metadata,
       row.max_concurrency,
       row.priority,
+      row.output_expires_after_s,
       row.webhook_url,
       row.webhook_secret,
       row.on_unknown,
@@ -143,6 +146,11 @@ export class BatchRows {
       nowMs,
       expiresAtMs,
     );
+  }
+
+  /** Notes that the outcomes of a file are deleted. */
+  erased(kind: "output" | "error", nowMs: number): void {
+    this.#sql.exec(`UPDATE batch SET ${kind}_erased_at = coalesce(${kind}_erased_at, ?)`, nowMs);
   }
 
   /** Nothing is handed out until it is resumed. False when it is paused, or has ended. */

@@ -27,6 +27,7 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     metadata: null,
     max_concurrency: null,
     priority: 10,
+    output_expires_after_s: null,
     webhook_url: null,
     webhook_secret: null,
     on_unknown: "retry",
