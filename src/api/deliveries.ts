@@ -1,8 +1,14 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
-import type { DeliveryRow } from "../batch/schema.ts";
+import type { DeliveryHistory } from "../batch/schema.ts";
 import { batchStub } from "../stubs.ts";
-import { type DeliveryObject, deliveryList, deliveryObject } from "../wire/task.ts";
+import { ATTEMPTS } from "../webhooks/schedule.ts";
+import {
+  type DeliveryAttempt,
+  type DeliveryObject,
+  deliveryList,
+  deliveryObject,
+} from "../wire/delivery.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
 import { onBatches, refusal, refusals } from "./openapi.ts";
@@ -60,15 +66,41 @@ export function addDeliveryRoutes(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-function viewOf(row: DeliveryRow): DeliveryObject {
+function viewOf({ delivery, attempts }: DeliveryHistory): DeliveryObject {
+  const due = delivery.state === "due";
   return {
-    id: row.id,
+    id: delivery.id,
     object: "batch.delivery",
-    url: row.url,
-    state: row.state,
-    attempts: row.attempts,
-    next_attempt_at: row.state === "due" ? new Date(row.next_at).toISOString() : null,
-    last_status: row.last_status,
-    last_error: row.last_error,
+    event_id: delivery.event_id,
+    event_type: delivery.type,
+    webhook_endpoint_id: delivery.endpoint_id,
+    url: delivery.url,
+    state: delivery.state,
+    attempts: attempts.map(attemptView),
+    attempts_left: due ? ATTEMPTS - delivery.attempts : 0,
+    next_attempt_at: timeOf(due ? delivery.next_at : null),
+    last_status: delivery.last_status,
+    last_error: delivery.last_error,
   };
+}
+
+/** An attempt of a delivery as clients see it. */
+export function attemptView(attempt: {
+  started_at: number;
+  took_ms: number;
+  status: number | null;
+  error: string | null;
+  next_at: number | null;
+}): DeliveryAttempt {
+  return {
+    started_at: new Date(attempt.started_at).toISOString(),
+    duration_ms: attempt.took_ms,
+    status_code: attempt.status,
+    error: attempt.error,
+    next_attempt_at: timeOf(attempt.next_at),
+  };
+}
+
+function timeOf(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }

@@ -28,6 +28,11 @@ function beginsItself(c: Context<AppEnv>): boolean {
   return c.req.path === "/v1/batches" || type.startsWith("multipart/form-data");
 }
 
+/** Whether a request says that it was sent before: the official client's own retry of it. */
+export function saysRetry(c: Context<AppEnv>): boolean {
+  return /^[1-9]/.test(c.req.header("x-stainless-retry-count") ?? "");
+}
+
 /** The work is this request's to do. */
 export interface Turn {
   /** What the ids of what it makes are made from: done again after a crash, it makes the same. */
@@ -61,8 +66,7 @@ export class Once {
     const { pathname, search } = new URL(this.#c.req.url);
     const fingerprint = sha256(`POST ${pathname}${search}\n${sent}`);
     if (this.#key === undefined) {
-      const isRetry = /^[1-9]/.test(this.#c.req.header("x-stainless-retry-count") ?? "");
-      return { seed: this.seed, fingerprint, isRetry };
+      return { seed: this.seed, fingerprint, isRetry: saysRetry(this.#c) };
     }
     const begun = await this.#project().beginWithKey(this.#key, fingerprint, this.seed);
     switch (begun.kind) {

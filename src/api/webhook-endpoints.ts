@@ -6,6 +6,7 @@ import type { NamedSecret } from "../project/endpoints.ts";
 import type { Endpoint } from "../project/schema.ts";
 import { projectStub } from "../stubs.ts";
 import { checkTarget } from "../webhooks/target.ts";
+import { type EndpointAttemptObject, endpointAttemptList } from "../wire/delivery.ts";
 import type { Problem, Result } from "../wire/errors.ts";
 import { eventType } from "../wire/event.ts";
 import {
@@ -13,6 +14,8 @@ import {
   type EndpointWithSecret,
   endpointChange,
   endpointList,
+  endpointTest,
+  endpointTestResult,
   endpointWithSecret,
   eventTypeList,
   newEndpoint,
@@ -22,9 +25,12 @@ import {
 } from "../wire/webhook-endpoint.ts";
 import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
+import { attemptView } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
 import { readJson } from "./json-body.ts";
+import { saysRetry } from "./once.ts";
 import { onEndpoints, refusal, refusals } from "./openapi.ts";
+import { testEndpoint } from "./test-endpoint.ts";
 
 const PATH = "/v1/webhook_endpoints";
 
@@ -32,6 +38,7 @@ const PATH = "/v1/webhook_endpoints";
 export function addEndpointRoutes(app: OpenAPIHono<AppEnv>): void {
   addReading(app);
   addWriting(app);
+  addTrying(app);
 }
 
 function addReading(app: OpenAPIHono<AppEnv>): void {
@@ -120,7 +127,7 @@ function addWriting(app: OpenAPIHono<AppEnv>): void {
     if (!asked.ok) return problemResponse(c, asked.problem);
     const wrong = wrongTarget(c.env, asked.value.url);
     if (wrong !== undefined) return problemResponse(c, wrong);
-    return secretAnswer(c, await projectOf(c).createEndpoint(asked.value));
+    return secretAnswer(c, await projectOf(c).createEndpoint(asked.value, saysRetry(c)));
   });
 
   app.openAPIRegistry.registerPath({
@@ -160,6 +167,52 @@ function addWriting(app: OpenAPIHono<AppEnv>): void {
     if (!asked.ok) return problemResponse(c, asked.problem);
     const keepOld = asked.value.keep_old_secret_active_for_24_hours;
     return secretAnswer(c, await projectOf(c).rotateEndpointSecret(c.req.param("id"), keepOld));
+  });
+}
+
+/** Sending a sample event, and what sending came to. */
+function addTrying(app: OpenAPIHono<AppEnv>): void {
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: `${PATH}/{id}/test`,
+    operationId: "testWebhookEndpoint",
+    summary: "Send a sample event to a webhook endpoint, once and now, disabled or not",
+    ...onEndpoints,
+    request: { params: idParams, body: { required: true, ...json(endpointTest) } },
+    responses: { 200: answer("What it answered.", endpointTestResult), ...tooLarge, ...one },
+  });
+  app.post(`${PATH}/:id/test`, async (c) => {
+    const asked = await readJson(c.req.raw, endpointTest);
+    if (!asked.ok) return problemResponse(c, asked.problem);
+    const tested = await testEndpoint(c.env, c.get("project"), c.req.param("id"), asked.value);
+    return tested.ok ? c.json(tested.value) : problemResponse(c, tested.problem);
+  });
+
+  const attempts = createRoute({
+    method: "get",
+    path: `${PATH}/{id}/attempts`,
+    operationId: "listWebhookEndpointAttempts",
+    summary: "See the last 100 attempts to send to a webhook endpoint, the newest first",
+    ...onEndpoints,
+    request: { params: idParams },
+    responses: { 200: answer("The attempts.", endpointAttemptList), ...one },
+  });
+  app.openapi(attempts, async (c) => {
+    const found = await projectOf(c).endpointAttempts(c.req.valid("param").id);
+    if (!found.ok) return refused(c, found.problem);
+    const data = found.value.map((row): EndpointAttemptObject => {
+      const test = row.batch_id === null;
+      return {
+        object: "webhook_endpoint.attempt",
+        test,
+        event_id: row.event_id,
+        event_type: row.type,
+        batch_id: row.batch_id,
+        delivery_id: test ? null : row.delivery_id,
+        ...attemptView(row),
+      };
+    });
+    return c.json({ object: "list" as const, data }, 200);
   });
 }
 

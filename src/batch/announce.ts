@@ -4,11 +4,12 @@ import type { BatchRow } from "./schema.ts";
 import type { Store } from "./store/store.ts";
 
 /**
- * Makes the webhook of a batch's end due, if it has one. Called in the transaction that ends the
- * batch, so that there is never an end without its webhook, nor a webhook without its end.
+ * Writes the event of a batch's end down, with its delivery to the batch's own webhook if it has
+ * one. Called in the transaction that ends the batch, so that there is never an end without its
+ * event, nor an event without its end. Which endpoints of the project take it is asked later
+ * (send-webhooks.ts), again and again until the Project answers.
  */
 export function announce(store: Store, row: BatchRow, type: EventType, nowMs: number): void {
-  if (row.webhook_url === null) return;
   const event: Event = {
     id: eventId(row.batch_id, row.run, type),
     object: "event",
@@ -16,5 +17,5 @@ export function announce(store: Store, row: BatchRow, type: EventType, nowMs: nu
     created_at: Math.floor(nowMs / 1000),
     data: { id: row.batch_id },
   };
-  store.deliveries.add(event.id, row.webhook_url, JSON.stringify(event), nowMs);
+  store.deliveries.add(event, row.webhook_url, nowMs);
 }

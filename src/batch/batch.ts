@@ -8,7 +8,7 @@ import { NOTHING } from "./dispatch.ts";
 import { Engine, type Opened, type ResultsPage } from "./engine.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { platformWorld } from "./platform-world.ts";
-import { type DeliveryRow, migrations } from "./schema.ts";
+import { type DeliveryHistory, migrations } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
 import type { TaskHistory } from "./store/history.ts";
 import type { OutcomeKind } from "./store/outcomes.ts";
@@ -72,12 +72,12 @@ export class Batch extends DurableObject<Env> {
   }
 
   /** See {@link Engine.deliveries}. */
-  deliveries(): DeliveryRow[] {
+  deliveries(): DeliveryHistory[] {
     return this.#engine?.deliveries() ?? [];
   }
 
   /** See {@link Engine.resend}. */
-  resend(id: string): Result<DeliveryRow> {
+  resend(id: string): Result<DeliveryHistory> {
     return this.#engine?.resend(id) ?? NOT_OPENED;
   }
 

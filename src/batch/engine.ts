@@ -12,7 +12,7 @@ import { Dispatch } from "./dispatch.ts";
 import { erase, erasedProblem } from "./erase.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
-import type { DeliveryRow } from "./schema.ts";
+import type { DeliveryHistory } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
 import { readHistory, type TaskHistory } from "./store/history.ts";
 import { addTasks } from "./store/intake.ts";
@@ -202,12 +202,12 @@ export class Engine {
   }
 
   /** The webhooks of this batch, sent or to be sent. */
-  deliveries(): DeliveryRow[] {
+  deliveries(): DeliveryHistory[] {
     return this.#store.deliveries.all();
   }
 
   /** Sends a webhook again, from the beginning of its schedule. */
-  resend(id: string): Result<DeliveryRow> {
+  resend(id: string): Result<DeliveryHistory> {
     const nowMs = this.#world.nowMs();
     const row = this.#store.deliveries.again(id, nowMs);
     if (row === undefined) return refuse("not_found", `This batch has no delivery '${id}'.`, "id");

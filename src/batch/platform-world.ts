@@ -30,7 +30,12 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     registerFiles: async (ref, files, nowMs) => {
       await projectStub(env, ref.project).addOutputFiles(ref.batch_id, files, nowMs);
     },
-    deliver: (delivery, secret) => deliver(delivery, secret, config, Date.now, Math.random),
+    endpointsFor: (ref, type) => projectStub(env, ref.project).endpointsFor(type),
+    endpointTarget: (ref, endpointId, type) =>
+      projectStub(env, ref.project).endpointTarget(endpointId, type),
+    tellEndpoints: (ref, attempts) => projectStub(env, ref.project).noteAttempts(attempts),
+    deliver: ({ event_id, body, attempts }, target) =>
+      deliver({ id: event_id, body }, attempts, target, config, Date.now, Math.random),
     forget: async (ref) => {
       await projectStub(env, ref.project).removeBatch(ref.batch_id);
       await ctx.storage.deleteAlarm();

@@ -2,6 +2,7 @@ import type { SQLSchemaMigration } from "durable-utils/sql-migrations";
 import type { TaskState } from "../core/task.ts";
 import type { Sent } from "../webhooks/deliver.ts";
 import type { BatchStatus, Endpoint } from "../wire/batch.ts";
+import type { EventType } from "../wire/event.ts";
 
 /**
  * The tables of a Batch, and who writes them. Times are milliseconds since the epoch.
@@ -13,7 +14,10 @@ import type { BatchStatus, Endpoint } from "../wire/batch.ts";
  * - `outcome`: a row a finished task, its output line as it is read. Written once by store/tasks.ts.
  * - `attempt`: a row an attempt that did not end its task. Written by store/tasks.ts.
  * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
- * - `delivery`: a row a webhook to send. Written by store/deliveries.ts.
+ * - `event`: a row an end of the batch, to be announced to its project's endpoints. Written by
+ *   store/deliveries.ts, as are the next two.
+ * - `delivery`: a row a webhook to send: to the batch's own URL, or to an endpoint.
+ * - `delivery_attempt`: a row an attempt of a delivery; those at endpoints are told to the Project.
  */
 export const migrations: SQLSchemaMigration[] = [
   {
@@ -147,6 +151,35 @@ export const migrations: SQLSchemaMigration[] = [
       ALTER TABLE batch ADD COLUMN output_erased_at INTEGER;
       ALTER TABLE batch ADD COLUMN error_erased_at INTEGER;`,
   },
+  {
+    idMonotonicInc: 5,
+    description: "webhook endpoints, attempts of deliveries",
+    sql: `
+      CREATE TABLE IF NOT EXISTS event (
+        id TEXT PRIMARY KEY,
+        type TEXT NOT NULL,
+        body TEXT NOT NULL,
+        announced_at INTEGER
+      ) STRICT, WITHOUT ROWID;
+      ALTER TABLE delivery ADD COLUMN event_id TEXT NOT NULL DEFAULT '';
+      ALTER TABLE delivery ADD COLUMN type TEXT NOT NULL DEFAULT '';
+      ALTER TABLE delivery ADD COLUMN endpoint_id TEXT;
+      ALTER TABLE delivery ADD COLUMN round INTEGER NOT NULL DEFAULT 1;
+      UPDATE delivery SET event_id = id, type = json_extract(body, '$.type');
+      CREATE TABLE IF NOT EXISTS delivery_attempt (
+        delivery_id TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        started_at INTEGER NOT NULL,
+        took_ms INTEGER NOT NULL,
+        status INTEGER,
+        error TEXT,
+        next_at INTEGER,
+        rest_until INTEGER NOT NULL,
+        told INTEGER NOT NULL,
+        PRIMARY KEY (delivery_id, n)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS attempt_untold ON delivery_attempt (delivery_id) WHERE told = 0;`,
+  },
 ];
 
 /**
@@ -220,14 +253,52 @@ export type ProgressRow = {
   unauthorized: number;
 } & Record<TaskState, number>;
 
-export type DeliveryRow = {
-  /** The webhook-id, the same at every attempt. */
+/** An event of the batch. Its id is the webhook-id, the same at every attempt and every receiver. */
+export type EventRow = {
   id: string;
+  type: EventType;
+  body: string;
+  /** When deliveries to the endpoints were made of it; null until then. */
+  announced_at: number | null;
+};
+
+export type DeliveryRow = {
+  /** The event's id for the batch's own webhook; with the endpoint's behind it for an endpoint. */
+  id: string;
+  event_id: string;
+  type: EventType;
+  /** Null for the batch's own webhook. */
+  endpoint_id: string | null;
+  /** For an endpoint, where it was when it was last sent to. */
   url: string;
   body: string;
   state: Sent["state"];
+  /** Since it was last made due. */
   attempts: number;
+  /** 1, and one more each time it is sent again by hand: an attempt of an earlier round ends none. */
+  round: number;
   next_at: number;
   last_status: number | null;
   last_error: string | null;
 };
+
+export type DeliveryAttemptRow = {
+  delivery_id: string;
+  n: number;
+  started_at: number;
+  took_ms: number;
+  status: number | null;
+  error: string | null;
+  /** When it was to be tried again; null after the last one. */
+  next_at: number | null;
+  /** Until when the receiver is to be left alone; 0 when it did not ask for it. */
+  rest_until: number;
+  /** 1 when the Project has heard of it, or need not. */
+  told: number;
+};
+
+/** A delivery, and all that is kept of its attempts. */
+export interface DeliveryHistory {
+  delivery: DeliveryRow;
+  attempts: DeliveryAttemptRow[];
+}

@@ -5,6 +5,7 @@ import { erase, eraseAtMs } from "./erase.ts";
 import { ingestRange } from "./ingest.ts";
 import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
+import { sendWebhooks } from "./send-webhooks.ts";
 import type { Close } from "./store/closing.ts";
 import { hashOutcomes } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
@@ -96,12 +97,15 @@ async function step(
   if (row.ending !== null && ["in_progress", "cancelling", "finalizing"].includes(row.status)) {
     if (await wind(store, world, config, row, row.ending, nowMs)) return true;
   }
-  for (const delivery of store.deliveries.due(nowMs)) {
-    const sent = await world.deliver(delivery, row.webhook_secret);
-    store.deliveries.attempted(delivery.id, sent.state, sent.nextMs, sent.status, sent.error);
-  }
-  await tellProject(store, world);
   if (nowMs >= (eraseAtMs(row) ?? nowMs + 1)) erase(store, ["output", "error"], nowMs);
+  // A project out of reach holds up no webhook of the batch's own, nor a slow receiver the project.
+  const [told, sent] = await Promise.allSettled([
+    tellProject(store, world),
+    sendWebhooks(store, world, row),
+  ]);
+  if (told.status === "rejected") throw told.reason;
+  if (sent.status === "rejected") throw sent.reason;
+  if (sent.value) return true;
   if (nowMs >= (deleteAtMs(row, config) ?? nowMs + 1)) {
     await world.forget({ project: row.project, batch_id: row.batch_id });
     return "gone";
@@ -234,7 +238,7 @@ export function nextSweepMs(
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
   const { pending, running } = store.progress();
   const tellMs = tellAtMs(row, running);
-  const times = [store.deliveries.nextMs(), deleteAtMs(row, config), eraseAtMs(row), tellMs];
+  const times = [store.deliveries.nextMs(nowMs), deleteAtMs(row, config), eraseAtMs(row), tellMs];
   if (row.status === "in_progress" || row.status === "cancelling") {
     const idle = row.ending === null ? pending + running === 0 : pending > 0 || running === 0;
     if (idle) return nowMs;

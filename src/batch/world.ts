@@ -1,7 +1,9 @@
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
 import type { Digest } from "../project/digest.ts";
+import type { EndpointAttempt, EndpointTarget, Subscriber } from "../project/endpoint-rpc.ts";
 import type { OutputFile } from "../project/output-file.ts";
-import type { Sent } from "../webhooks/deliver.ts";
+import type { Sent, Target } from "../webhooks/deliver.ts";
+import type { EventType } from "../wire/event.ts";
 import type { BatchRef, Pointer } from "../wire/messages.ts";
 import type { DeliveryRow } from "./schema.ts";
 
@@ -32,7 +34,14 @@ export interface World {
   /** Lets the batch's project know how it stands. */
   tellProject(ref: BatchRef, digest: Digest): Promise<void>;
   registerFiles(ref: BatchRef, files: OutputFile[], nowMs: number): Promise<void>;
-  deliver(delivery: DeliveryRow, secret: string | null): Promise<Sent>;
+  /** The project's endpoints that take an event of this type. */
+  endpointsFor(ref: BatchRef, type: EventType): Promise<Subscriber[]>;
+  /** How to send an event of this type to an endpoint, as of now. */
+  endpointTarget(ref: BatchRef, endpointId: string, type: EventType): Promise<EndpointTarget>;
+  /** Tells the project how sending to its endpoints went. Twice is once. */
+  tellEndpoints(ref: BatchRef, attempts: EndpointAttempt[]): Promise<void>;
+  /** Makes one attempt. Never throws. */
+  deliver(delivery: DeliveryRow, target: Target): Promise<Sent>;
   /** Deletes everything there is of the batch, here and in its project's index. */
   forget(ref: BatchRef): Promise<void>;
   log(event: Record<string, unknown>): void;

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Sql } from "../core/sql.ts";
-import { eventType } from "../wire/event.ts";
+import { type EventType, eventType } from "../wire/event.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
+import type { Subscriber } from "./endpoint-rpc.ts";
 import type { Endpoint, EndpointRow } from "./schema.ts";
 import type { Page } from "./store.ts";
 
@@ -44,6 +45,20 @@ export class EndpointStore {
     return row === undefined ? undefined : this.#read(row);
   }
 
+  /** The newest that was made like this since a time, and not changed after that. */
+  madeSince({ name, url, event_types }: NewEndpoint, sinceMs: number): string | undefined {
+    return this.#sql
+      .exec<{ id: string }>(
+        `SELECT id FROM endpoint WHERE name = ? AND url = ? AND event_types = ? AND created_at >= ?
+           AND updated_at = created_at ORDER BY id DESC LIMIT 1`,
+        name,
+        url,
+        JSON.stringify(event_types),
+        sinceMs,
+      )
+      .toArray()[0]?.id;
+  }
+
   /** Endpoints, the newest first, those created before the one named by `after`. */
   page(after: string | undefined, limit: number): Page<Endpoint> {
     const rows = this.#sql
@@ -84,6 +99,39 @@ export class EndpointStore {
       enabled === undefined ? null : Number(enabled),
       nowMs,
       "Disabled by an update.",
+    );
+  }
+
+  /** Those that are enabled and take events of a type. */
+  takers(type: EventType): Subscriber[] {
+    return this.#sql
+      .exec<Pick<EndpointRow, "id" | "url">>(
+        `SELECT id, url FROM endpoint WHERE disabled_at IS NULL
+           AND EXISTS (SELECT 1 FROM json_each(event_types) WHERE value = ?) ORDER BY id`,
+        type,
+      )
+      .toArray();
+  }
+
+  /** Disables one, unless it was changed after `sinceMs`: the reason is older than the change. */
+  disable(id: string, reason: string, sinceMs: number, nowMs: number): void {
+    this.#sql.exec(
+      `UPDATE endpoint SET disabled_at = ?1, disabled_reason = ?2, updated_at = ?1
+       WHERE id = ?3 AND disabled_at IS NULL AND updated_at <= ?4`,
+      nowMs,
+      reason,
+      id,
+      sinceMs,
+    );
+  }
+
+  /** Leaves one alone until a time, unless it was changed after `sinceMs`. */
+  rest(id: string, untilMs: number, sinceMs: number): void {
+    this.#sql.exec(
+      "UPDATE endpoint SET rest_until = max(rest_until, ?) WHERE id = ? AND updated_at <= ?",
+      untilMs,
+      id,
+      sinceMs,
     );
   }
 

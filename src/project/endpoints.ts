@@ -1,10 +1,12 @@
 import type { Sql } from "../core/sql.ts";
 import { newSecret } from "../webhooks/sign.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
-import { newEndpointId } from "../wire/ids.ts";
+import type { EventType } from "../wire/event.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
+import { AttemptStore } from "./attempt-store.ts";
+import type { EndpointAttempt, EndpointTarget, Subscriber } from "./endpoint-rpc.ts";
 import { EndpointStore } from "./endpoint-store.ts";
-import type { Endpoint } from "./schema.ts";
+import type { Endpoint, EndpointAttemptRow } from "./schema.ts";
 import type { Page } from "./store.ts";
 
 /** An endpoint with the secret that was just made for it. */
@@ -18,17 +20,23 @@ const MAX_ENDPOINTS = 20;
 /** `keep_old_secret_active_for_24_hours`. */
 const ROTATION_MS = 24 * 3_600_000;
 const SECRET_BYTES = 32;
+/** A client's own retries are over by then. */
+const RETRY_MS = 10 * 60_000;
+const GONE =
+  "Its receiver answered 410 Gone. Give it another url, or set muster.enabled, to send to it again.";
 
 /** What a project does with its webhook endpoints. Time and chance are the caller's. */
 export class Endpoints {
   readonly #store: EndpointStore;
+  readonly #attempts: AttemptStore;
 
   constructor(sql: Sql) {
     this.#store = new EndpointStore(sql);
+    this.#attempts = new AttemptStore(sql);
   }
 
   /** Adds an endpoint. Its URL has been checked. @param random 32 bytes for its secret. */
-  create(asked: NewEndpoint, random: Uint8Array, nowMs: number): Result<NamedSecret> {
+  create(id: string, asked: NewEndpoint, random: Uint8Array, nowMs: number): Result<NamedSecret> {
     if (this.#store.count() >= MAX_ENDPOINTS) {
       return refuse(
         "conflict",
@@ -37,10 +45,19 @@ export class Endpoints {
         "too_many_webhook_endpoints",
       );
     }
-    const id = newEndpointId();
     const secret = newSecret(random);
     this.#store.add(id, asked, secret, nowMs);
     return this.#withSecret(id, secret);
+  }
+
+  /**
+   * The endpoint that the same request made a moment ago, with its secret: the answer to it was
+   * lost. A second one would be sent everything twice, signed with a secret that nobody was told.
+   */
+  made(asked: NewEndpoint, nowMs: number): Result<NamedSecret> | undefined {
+    const id = this.#store.madeSince(asked, nowMs - RETRY_MS);
+    const [secret] = id === undefined ? [] : this.#store.secrets(id, nowMs);
+    return id === undefined || secret === undefined ? undefined : this.#withSecret(id, secret);
   }
 
   /** An endpoint. */
@@ -68,6 +85,7 @@ export class Endpoints {
     const found = this.get(id);
     if (!found.ok) return found;
     this.#store.remove(id);
+    this.#attempts.remove(id);
     return ok(id);
   }
 
@@ -80,10 +98,61 @@ export class Endpoints {
     return this.#withSecret(id, secret);
   }
 
+  /** Who is to be sent an event of this type. */
+  takers(type: EventType): Subscriber[] {
+    return this.#store.takers(type);
+  }
+
+  /** How an event of this type is sent to an endpoint now, or why it is not any more. */
+  target(id: string, type: EventType, nowMs: number): EndpointTarget {
+    const endpoint = this.#store.get(id);
+    if (endpoint === undefined) return closed("The endpoint was deleted.");
+    if (endpoint.disabled_at !== null) {
+      return closed(`The endpoint is disabled. ${endpoint.disabled_reason ?? ""}`.trim());
+    }
+    if (!endpoint.eventTypes.includes(type)) {
+      return closed(`The endpoint does not take ${type} any more.`);
+    }
+    const { url, rest_until } = endpoint;
+    return { open: true, url, secrets: this.#store.secrets(id, nowMs), restUntilMs: rest_until };
+  }
+
+  /** What a test is sent with: the same whether the endpoint is enabled or not. */
+  testTarget(id: string, nowMs: number): Result<{ url: string; secrets: string[] }> {
+    const found = this.get(id);
+    if (!found.ok) return found;
+    return ok({ url: found.value.url, secrets: this.#store.secrets(id, nowMs) });
+  }
+
+  /**
+   * Takes note of attempts. A 410 disables its endpoint; one that has too much to do is left alone
+   * by all batches. What a test meets changes nothing. Twice is once.
+   */
+  note(attempts: readonly EndpointAttempt[], nowMs: number): void {
+    for (const attempt of attempts) {
+      const { endpointId, startedMs, batchId, status, restUntilMs } = attempt;
+      if (this.#store.get(endpointId) === undefined) continue;
+      this.#attempts.add(attempt);
+      if (batchId === null) continue;
+      if (status === 410) this.#store.disable(endpointId, GONE, startedMs, nowMs);
+      if (restUntilMs > nowMs) this.#store.rest(endpointId, restUntilMs, startedMs);
+    }
+  }
+
+  /** The last attempts at an endpoint, the newest first. */
+  attempts(id: string): Result<EndpointAttemptRow[]> {
+    const found = this.get(id);
+    return found.ok ? ok(this.#attempts.all(id)) : found;
+  }
+
   #withSecret(id: string, secret: string): Result<NamedSecret> {
     const endpoint = this.get(id);
     return endpoint.ok ? ok({ endpoint: endpoint.value, secret }) : endpoint;
   }
+}
+
+function closed(reason: string): EndpointTarget {
+  return { open: false, reason };
 }
 
 /** New random bytes for a secret. */

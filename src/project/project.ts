@@ -1,16 +1,25 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
+import type { EventType } from "../wire/event.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
+import { newEndpointId } from "../wire/ids.ts";
 import type { NewUpload } from "../wire/upload.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
 import type { Digest } from "./digest.ts";
 import type { Totals } from "./digests.ts";
 import { Doomed } from "./doomed.ts";
+import type { EndpointAttempt, EndpointTarget, Subscriber } from "./endpoint-rpc.ts";
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
 import { Idempotency } from "./idempotency.ts";
 import type { OutputFile } from "./output-file.ts";
-import { type Endpoint, type FileRow, migrations, type PartRow } from "./schema.ts";
+import {
+  type Endpoint,
+  type EndpointAttemptRow,
+  type FileRow,
+  migrations,
+  type PartRow,
+} from "./schema.ts";
 import { type BatchQuery, type FileQuery, type Page, ProjectStore } from "./store.ts";
 import { type Assembly, type UploadState, Uploads } from "./uploads.ts";
 
@@ -228,8 +237,10 @@ export class Project extends DurableObject<Env> {
   }
 
   /** See {@link Endpoints.create}. */
-  createEndpoint(asked: NewEndpoint): Result<NamedSecret> {
-    return this.#endpoints.create(asked, secretBytes(), Date.now());
+  createEndpoint(asked: NewEndpoint, isRetry: boolean): Result<NamedSecret> {
+    const made = isRetry ? this.#endpoints.made(asked, Date.now()) : undefined;
+    if (made !== undefined) return made;
+    return this.#endpoints.create(newEndpointId(), asked, secretBytes(), Date.now());
   }
 
   /** See {@link Endpoints.get}. */
@@ -255,6 +266,31 @@ export class Project extends DurableObject<Env> {
   /** See {@link Endpoints.rotate}. */
   rotateEndpointSecret(id: string, keepOld: boolean): Result<NamedSecret> {
     return this.#endpoints.rotate(id, keepOld, secretBytes(), Date.now());
+  }
+
+  /** See {@link Endpoints.takers}. */
+  endpointsFor(type: EventType): Subscriber[] {
+    return this.#endpoints.takers(type);
+  }
+
+  /** See {@link Endpoints.target}. */
+  endpointTarget(id: string, type: EventType): EndpointTarget {
+    return this.#endpoints.target(id, type, Date.now());
+  }
+
+  /** See {@link Endpoints.testTarget}. */
+  endpointTestTarget(id: string): Result<{ url: string; secrets: string[] }> {
+    return this.#endpoints.testTarget(id, Date.now());
+  }
+
+  /** See {@link Endpoints.note}. */
+  noteAttempts(attempts: EndpointAttempt[]): void {
+    this.#endpoints.note(attempts, Date.now());
+  }
+
+  /** See {@link Endpoints.attempts}. */
+  endpointAttempts(id: string): Result<EndpointAttemptRow[]> {
+    return this.#endpoints.attempts(id);
   }
 
   /** Deletes what has expired: bytes first, so that none are left without their row. */

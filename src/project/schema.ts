@@ -12,6 +12,8 @@ import type { FilePurpose } from "../wire/file.ts";
  *   by store.ts.
  * - `endpoint`: a row a webhook endpoint; `endpoint_secret`: a row each of its secrets in force.
  *   Written by endpoint-store.ts.
+ * - `endpoint_attempt`: a row each of the last attempts to send to an endpoint. Written by
+ *   attempt-store.ts.
  * - `upload`: a row an upload in parts; `part`: a row each of its parts. Written by uploads.ts.
  * - `doomed`: a row an R2 object that is to be deleted at a time. Written by doomed.ts.
  * - `deleted`: a row a batch or file that was deleted, for a day: it may be a list's cursor. Written by
@@ -152,6 +154,27 @@ export const migrations: SQLSchemaMigration[] = [
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS deleted_when ON deleted (deleted_at);`,
   },
+  {
+    idMonotonicInc: 6,
+    description: "attempts to send to webhook endpoints",
+    sql: `
+      CREATE TABLE IF NOT EXISTS endpoint_attempt (
+        endpoint_id TEXT NOT NULL,
+        delivery_id TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        batch_id TEXT,
+        event_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        took_ms INTEGER NOT NULL,
+        status INTEGER,
+        error TEXT,
+        next_at INTEGER,
+        PRIMARY KEY (endpoint_id, delivery_id, n)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX IF NOT EXISTS endpoint_attempt_started
+        ON endpoint_attempt (endpoint_id, started_at);`,
+  },
 ];
 
 export type UploadRow = {
@@ -228,4 +251,18 @@ export type EndpointRow = {
 export type Endpoint = Omit<EndpointRow, "event_types"> & {
   eventTypes: EventType[];
   secretHint: string;
+};
+
+export type EndpointAttemptRow = {
+  delivery_id: string;
+  n: number;
+  /** Null for a test. */
+  batch_id: string | null;
+  event_id: string;
+  type: EventType;
+  started_at: number;
+  took_ms: number;
+  status: number | null;
+  error: string | null;
+  next_at: number | null;
 };

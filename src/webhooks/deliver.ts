@@ -5,80 +5,129 @@ import { signedHeaders } from "./sign.ts";
 import { checkTarget } from "./target.ts";
 
 /** A webhook to send. */
-export interface Due {
-  /** The webhook-id, the same at every attempt. */
+export interface Message {
+  /** The webhook-id, the same at every attempt and every receiver. */
   id: string;
-  url: string;
   body: string;
-  /** Attempts made so far. */
-  attempts: number;
 }
 
-/** What came of one attempt to deliver. */
-export interface Sent {
+/** Where it goes, and all keys in force there. */
+export interface Target {
+  url: string;
+  secrets: readonly string[];
+}
+
+/** What came of sending once. */
+export interface Answer {
+  /** Null when there was no answer. */
+  status: number | null;
+  /** Null for a 2xx. */
+  error: string | null;
+  startedMs: number;
+  tookMs: number;
+  /** How long the receiver is to be left alone, because it said so or has too much to do; or 0. */
+  restMs: number;
+  /** Whether no further attempt can do better: a 410, or a URL that may not be sent to. */
+  final: boolean;
+}
+
+/** What came of one attempt of a delivery. */
+export interface Sent extends Answer {
   state: "due" | "delivered" | "failed";
   /** When to try again, for one that stays due. */
   nextMs: number;
-  status: number | null;
-  error: string | null;
 }
 
 /** A receiver gets this long to answer (WIRE.md, section 1). */
 const TIMEOUT_MS = 15_000;
 /** A receiver's retry-after is obeyed up to this. */
-const RETRY_AFTER_MAX_MS = 24 * 3_600_000;
-const SLOW_DOWN = [429, 502, 503, 504];
+const REST_MAX_MS = 24 * 3_600_000;
+/** Statuses of a receiver that has too much to do (Standard Webhooks): it is sent less. */
+const OVERLOADED = [429, 502, 504];
+/** How long one is left alone that does not say how long. */
+const REST_MS = 60_000;
 
 /**
- * Sends one webhook once. The target is checked again at each attempt, redirects are not followed:
- * a 3xx is a failure like any other answer that is not 2xx, and a 410 ends the attempts. Never
- * throws.
+ * Sends a webhook once. The target is checked each time, redirects are not followed: a 3xx is a
+ * failure like any other answer that is not 2xx. Never throws.
  */
+export async function send(
+  message: Message,
+  target: Target,
+  config: Config,
+  nowMs: () => number,
+): Promise<Answer> {
+  const startedMs = nowMs();
+  const failed = { startedMs, status: null, restMs: 0 };
+  const checked = checkTarget(target.url, { allowPrivate: config.webhookAllowPrivate });
+  if (!checked.ok) return { ...failed, error: checked.reason, tookMs: 0, final: true };
+  if (target.secrets.length === 0) {
+    return { ...failed, error: "The webhook has no secret.", tookMs: 0, final: true };
+  }
+  const abort = new AbortController();
+  // Cleared with the call: a timer that outlives it keeps the object from sleeping.
+  const timer = setTimeout(() => {
+    abort.abort(new Error(`The receiver did not answer within ${TIMEOUT_MS / 1000} s.`));
+  }, TIMEOUT_MS);
+  try {
+    const { id, body } = message;
+    const response = await fetch(checked.url, {
+      method: "POST",
+      headers: signedHeaders({ id, timestampMs: startedMs, body, secrets: target.secrets }),
+      body,
+      redirect: "manual",
+      signal: abort.signal,
+    });
+    await response.body?.cancel();
+    const { status, ok } = response;
+    return {
+      startedMs,
+      tookMs: nowMs() - startedMs,
+      status,
+      error: ok ? null : `The receiver answered ${status}.`,
+      restMs: restMs(response, nowMs()),
+      final: status === 410,
+    };
+  } catch (error) {
+    const tookMs = nowMs() - startedMs;
+    const why = abort.signal.aborted ? abort.signal.reason : error;
+    return {
+      ...failed,
+      error: why instanceof Error ? why.message : String(why),
+      tookMs,
+      final: false,
+    };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Makes one attempt of a delivery. @param attempts made before it, since it was last made due. */
 export async function deliver(
-  delivery: Due,
-  secret: string | null,
+  message: Message,
+  attempts: number,
+  target: Target,
   config: Config,
   nowMs: () => number,
   random: () => number,
 ): Promise<Sent> {
-  const target = checkTarget(delivery.url, { allowPrivate: config.webhookAllowPrivate });
-  if (!target.ok || secret === null) {
-    const error = target.ok ? "The webhook has no secret." : target.reason;
-    return { state: "failed", nextMs: nowMs(), status: null, error };
-  }
-  const attempt = delivery.attempts + 1;
-  const again = (status: number | null, error: string, retryAfterMs?: number): Sent => {
-    const delayMs = nextDeliveryDelayMs({ attempt, random: random(), retryAfterMs });
-    if (delayMs === undefined) return { state: "failed", nextMs: nowMs(), status, error };
-    return { state: "due", nextMs: Math.ceil(nowMs() + delayMs), status, error };
-  };
-  try {
-    const response = await fetch(target.url, {
-      method: "POST",
-      headers: signedHeaders({
-        id: delivery.id,
-        timestampMs: nowMs(),
-        body: delivery.body,
-        secrets: [secret],
-      }),
-      body: delivery.body,
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    await response.body?.cancel();
-    const { status } = response;
-    if (response.ok) return { state: "delivered", nextMs: nowMs(), status, error: null };
-    const error = `The receiver answered ${status}.`;
-    if (status === 410) return { state: "failed", nextMs: nowMs(), status, error };
-    const retryAfterMs = SLOW_DOWN.includes(status)
-      ? parseRetryAfter(response.headers, nowMs())
-      : undefined;
-    return again(
-      status,
-      error,
-      retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, RETRY_AFTER_MAX_MS),
-    );
-  } catch (error) {
-    return again(null, String(error));
-  }
+  const answer = await send(message, target, config, nowMs);
+  if (answer.error === null) return { ...answer, state: "delivered", nextMs: nowMs() };
+  const delayMs = answer.final
+    ? undefined
+    : nextDeliveryDelayMs({
+        attempt: attempts + 1,
+        random: random(),
+        retryAfterMs: answer.restMs,
+      });
+  return delayMs === undefined
+    ? { ...answer, state: "failed", nextMs: nowMs() }
+    : { ...answer, state: "due", nextMs: Math.ceil(nowMs() + delayMs) };
+}
+
+function restMs({ status, headers }: Response, nowMs: number): number {
+  const overloaded = OVERLOADED.includes(status);
+  if (!overloaded && status !== 503) return 0;
+  const askedMs = parseRetryAfter(headers, nowMs) ?? (overloaded ? REST_MS : 0);
+  return Math.min(askedMs, REST_MAX_MS);
 }

@@ -15,6 +15,9 @@ const DELAYS_MS = [
   24 * HOUR_MS,
 ];
 
+/** Attempts a delivery gets: one at once, and one after each delay. */
+export const ATTEMPTS = DELAYS_MS.length + 1;
+
 /** Each delay is up to a fifth shorter or longer, so that failed deliveries spread out. */
 const JITTER = 0.2;
 

@@ -95,3 +95,11 @@ export function outputLineId(batch: string, seq: number): string {
 export function eventId(batch: string, run: number, type: string): string {
   return `evt_${batch.slice("batch_".length)}_${run}_${type.replaceAll(".", "_")}`;
 }
+
+/** The id of an event that is sent as a test. */
+export function newTestEventId(): string {
+  return `evt_test_${hex()}`;
+}
+
+/** The batch that a test's event speaks of: there is none of that id. */
+export const SAMPLE_BATCH_ID = `batch_${"0".repeat(32)}`;

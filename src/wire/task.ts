@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** What happened to a task, and the webhooks of a batch, as clients see them. */
+/** What happened to a task, as clients see it. */
 
 const time = z.string().meta({ format: "date-time" });
 
@@ -26,21 +26,3 @@ export const taskObject = z
   })
   .meta({ id: "Task" });
 export type TaskObject = z.infer<typeof taskObject>;
-
-export const deliveryObject = z
-  .object({
-    id: z.string().meta({ description: "The webhook-id, the same at every attempt." }),
-    object: z.literal("batch.delivery"),
-    url: z.string(),
-    state: z.enum(["due", "delivered", "failed"]),
-    attempts: z.number().int(),
-    next_attempt_at: time.nullable(),
-    last_status: z.number().int().nullable(),
-    last_error: z.string().nullable(),
-  })
-  .meta({ id: "Delivery" });
-export type DeliveryObject = z.infer<typeof deliveryObject>;
-
-export const deliveryList = z
-  .object({ object: z.literal("list"), data: z.array(deliveryObject) })
-  .meta({ id: "DeliveryList" });

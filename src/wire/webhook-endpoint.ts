@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { eventType } from "./event.ts";
+import { strict } from "./strict.ts";
 
 /** A project's webhook endpoints: OpenAI's objects, with what is Muster's own in `muster`. */
 
@@ -15,30 +16,26 @@ const eventTypes = z
   .min(1, `at least one of ${eventType.options.join(", ")}`)
   .transform((types) => [...new Set(types)]);
 
-export const newEndpoint = z
-  .object({ name, url, event_types: eventTypes })
-  .meta({ id: "CreateWebhookEndpoint" });
+export const newEndpoint = strict({ name, url, event_types: eventTypes }).meta({
+  id: "CreateWebhookEndpoint",
+});
 export type NewEndpoint = z.infer<typeof newEndpoint>;
 
-export const endpointChange = z
-  .object({
-    name: name.optional(),
-    url: url.optional().meta({ description: "Enables the endpoint, too, if a 410 disabled it." }),
-    event_types: eventTypes.optional(),
-    muster: z.object({ enabled: z.boolean().optional() }).optional(),
-  })
-  .meta({ id: "UpdateWebhookEndpoint" });
+export const endpointChange = strict({
+  name: name.optional(),
+  url: url.optional().meta({ description: "Enables the endpoint, too, if a 410 disabled it." }),
+  event_types: eventTypes.optional(),
+  muster: strict({ enabled: z.boolean().optional() }).optional(),
+}).meta({ id: "UpdateWebhookEndpoint" });
 export type EndpointChange = z.infer<typeof endpointChange>;
 
-export const rotation = z
-  .object({
-    keep_old_secret_active_for_24_hours: z.boolean().default(false).meta({
-      description: "Whether deliveries are signed with the old secret, too, for 24 hours.",
-    }),
-  })
-  .meta({ id: "RotateWebhookSecret" });
+export const rotation = strict({
+  keep_old_secret_active_for_24_hours: z.boolean().default(false).meta({
+    description: "Whether deliveries are signed with the old secret, too, for 24 hours.",
+  }),
+}).meta({ id: "RotateWebhookSecret" });
 
-export const endpointTest = z.object({ event_type: subscribed }).meta({ id: "TestWebhook" });
+export const endpointTest = strict({ event_type: subscribed }).meta({ id: "TestWebhook" });
 
 const seconds = z.number().int().meta({ description: "Unix seconds." });
 

@@ -1,5 +1,5 @@
 import { describe, expect, inject, it } from "vitest";
-import type { DeliveryObject } from "../../src/wire/task.ts";
+import type { DeliveryObject } from "../../src/wire/delivery.ts";
 import { call, ended, errorOf, OTHER_KEY, open, post, unique } from "../support/worker/client.ts";
 import { deliveriesOf, deliveryOf, receivedAt } from "../support/worker/faults.ts";
 
@@ -30,9 +30,21 @@ describe("GET /v1/batches/{id}/deliveries", () => {
     expect(delivery).toEqual({
       id: expect.stringMatching(/^evt_[0-9a-f]{32}_1_batch_completed$/),
       object: "batch.delivery",
+      event_id: delivery.id,
+      event_type: "batch.completed",
+      webhook_endpoint_id: null,
       url: `${inject("receiverUrl")}${path}`,
       state: "delivered",
-      attempts: 1,
+      attempts: [
+        {
+          started_at: expect.stringMatching(/^\d{4}-.+Z$/),
+          duration_ms: expect.any(Number),
+          status_code: 200,
+          error: null,
+          next_attempt_at: null,
+        },
+      ],
+      attempts_left: 0,
       next_attempt_at: null,
       last_status: 200,
       last_error: null,
@@ -53,9 +65,9 @@ describe("POST /v1/batches/{id}/deliveries/{delivery_id}/resend", () => {
     const response = await resend(id, delivery.id);
     expect(response.status).toBe(200);
     const due: DeliveryObject = await response.json();
-    expect(due).toMatchObject({ id: delivery.id, state: "due", attempts: 0 });
+    expect(due).toMatchObject({ id: delivery.id, state: "due", attempts_left: 10 });
     expect(due.next_attempt_at).not.toBeNull();
-    await deliveryOf(id, ({ state, attempts }) => state === "delivered" && attempts === 1);
+    await deliveryOf(id, ({ state, attempts }) => state === "delivered" && attempts.length === 2);
     const got = await receivedAt(path);
     expect(got.map(({ headers }) => headers["webhook-id"])).toEqual([delivery.id, delivery.id]);
     expect(got[0]?.body).toBe(got[1]?.body);
@@ -64,8 +76,12 @@ describe("POST /v1/batches/{id}/deliveries/{delivery_id}/resend", () => {
   it("gives a failed one all its attempts again", async () => {
     const id = await announcedTo(at("gone"));
     const failed = await deliveryOf(id, ({ state }) => state === "failed");
-    expect(await (await resend(id, failed.id)).json()).toMatchObject({ state: "due", attempts: 0 });
-    expect(await deliveryOf(id, ({ state }) => state === "failed")).toMatchObject({ attempts: 1 });
+    expect(await (await resend(id, failed.id)).json()).toMatchObject({
+      state: "due",
+      attempts_left: 10,
+    });
+    const { attempts } = await deliveryOf(id, ({ state }) => state === "failed");
+    expect(attempts.map(({ status_code }) => status_code)).toEqual([410, 410]);
   });
 
   it("is a 404 that names the id for a delivery that there is not", async () => {

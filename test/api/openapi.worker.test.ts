@@ -125,10 +125,11 @@ describe("real responses are as /openapi.json says", () => {
     event_types: ["batch.completed"],
   };
   const endpoints = "/v1/webhook_endpoints";
-  const newEndpoint = async (): Promise<string> => {
-    const made: { id: string } = await (await post(endpoints, endpoint)).json();
+  const newEndpoint = async (url = endpoint.url): Promise<string> => {
+    const made: { id: string } = await (await post(endpoints, { ...endpoint, url })).json();
     return made.id;
   };
+  const test = (id: string) => post(`${endpoints}/${id}/test`, { event_type: "batch.failed" });
 
   beforeAll(async () => {
     document = await readDocument();
@@ -356,6 +357,23 @@ describe("real responses are as /openapi.json says", () => {
     "post /v1/webhook_endpoints/{id}/rotate_secret": [
       [200, async () => post(`${endpoints}/${await newEndpoint()}/rotate_secret`, "")],
       [404, () => post(`${endpoints}/whe_${missing}/rotate_secret`, "")],
+    ],
+    "post /v1/webhook_endpoints/{id}/test": [
+      [200, async () => test(await newEndpoint(`${readConfig(env).upstreams[0]?.baseUrl}/hook`))],
+      // A port where nobody listens.
+      [400, async () => test(await newEndpoint("http://127.0.0.1:1/"))],
+      [404, () => test(`whe_${missing}`)],
+    ],
+    "get /v1/webhook_endpoints/{id}/attempts": [
+      [
+        200,
+        async () => {
+          const id = await newEndpoint(`${readConfig(env).upstreams[0]?.baseUrl}/hook`);
+          await test(id);
+          return call(`${endpoints}/${id}/attempts`);
+        },
+      ],
+      [404, () => call(`${endpoints}/whe_${missing}/attempts`)],
     ],
   };
 

@@ -81,6 +81,7 @@ describe("POST /v1/webhook_endpoints", () => {
     ["a link-local url", asked({ url: "https://169.254.169.254/" }), "url"],
     ["a metadata name", asked({ url: "https://metadata.google.internal./" }), "url"],
     ["no event types", asked({ event_types: undefined }), "event_types"],
+    ["a member that there is not", asked({ events: [] }), "events"],
     ["an empty list of event types", asked({ event_types: [] }), "event_types"],
     [
       "an event that is not sent here",
@@ -100,6 +101,29 @@ describe("POST /v1/webhook_endpoints", () => {
     );
   });
 
+  it("gives the client's own retry the endpoint that was made, and its secret", async () => {
+    const again = (body: object, retry: string) =>
+      call(PATH, {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "x-stainless-retry-count": retry },
+      });
+    const made = await create();
+    expect(await (await again(asked(), "1")).json()).toEqual(made);
+    const others: EndpointWithSecret[] = [
+      await (await again(asked(), "0")).json(),
+      await (await again(asked({ name: "another" }), "1")).json(),
+    ];
+    expect(new Set([made, ...others].map(({ id }) => id)).size).toBe(3);
+  });
+
+  it("is the same endpoint for the same Idempotency-Key", async () => {
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const send = () => call(PATH, { method: "POST", body: JSON.stringify(asked()), headers });
+    const first: EndpointWithSecret = await (await send()).json();
+    expect(await (await send()).json()).toEqual(first);
+  });
+
   it("refuses a body of more than 64 KiB", async () => {
     const response = await post(PATH, asked({ more: "x".repeat(65_536) }));
     expect(response.status).toBe(413);
@@ -112,16 +136,16 @@ describe("POST /v1/webhook_endpoints", () => {
     const one = { name: "n", url: "https://example.com", event_types: ["batch.failed" as const] };
     let last = "";
     for (let n = 0; n < 20; n += 1) {
-      const made = await stub.createEndpoint(one);
+      const made = await stub.createEndpoint(one, false);
       if (made.ok) last = made.value.endpoint.id;
       expect(made.ok).toBe(true);
     }
-    expect(await stub.createEndpoint(one)).toMatchObject({
+    expect(await stub.createEndpoint(one, false)).toMatchObject({
       ok: false,
       problem: { code: "conflict", reason: "too_many_webhook_endpoints" },
     });
     await stub.removeEndpoint(last);
-    expect((await stub.createEndpoint(one)).ok).toBe(true);
+    expect((await stub.createEndpoint(one, false)).ok).toBe(true);
   });
 });
 

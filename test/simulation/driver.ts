@@ -1,6 +1,7 @@
 import { checkAll, TERMINAL } from "./invariants.ts";
 import { type Move, moves } from "./moves.ts";
 import { type Options, Simulation, settle, Violation } from "./simulation.ts";
+import { checkWebhooks, webhooksWait } from "./webhooks.ts";
 
 /** Once faults stop every batch ends within this much virtual time, and this many steps. */
 const CALM_MS = 10 * 60_000;
@@ -90,17 +91,10 @@ class Driver {
       () => simulation.invocations.length === 0,
     );
     const kept = () => simulation.batches.filter(({ gone }) => !gone);
-    const deliveries = () => kept().flatMap(({ ledger }) => ledger.deliveries());
     await this.#until("every webhook is delivered or given up", 4 * 86_400_000, () =>
-      deliveries().every(({ state }) => state !== "due"),
+      kept().every((batch) => !webhooksWait(batch)),
     );
-    for (const { ledger, name } of kept()) {
-      const { status, webhook_url, run } = ledger.row();
-      const sent = ledger.deliveries().length;
-      if (sent !== (webhook_url === null ? 0 : run)) {
-        throw new Violation(`batch ${name} is ${status} in run ${run} and has ${sent} deliveries`);
-      }
-    }
+    checkWebhooks(simulation);
   }
 
   async #until(what: string, withinMs: number, done: () => boolean): Promise<void> {

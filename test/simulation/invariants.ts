@@ -8,6 +8,7 @@ import type { BatchStatus } from "../../src/wire/batch.ts";
 import type { SimulatedBatch } from "./batch.ts";
 import { type Simulation, Violation } from "./simulation.ts";
 import { answerBody } from "./upstream.ts";
+import { owes } from "./webhooks.ts";
 
 /**
  * Triggers that write down every change of a state, in order, also those that one turn makes one
@@ -328,6 +329,7 @@ export class Ledger {
     const due: number[] = this.deliveries()
       .filter(({ state }) => state === "due")
       .map(({ next_at }) => next_at);
+    if (owes(this.#batch).length > 0) due.push(nowMs);
     const { pending, running } = progress;
     if (row.status === "validating" || row.status === "finalizing") due.push(nowMs);
     if (row.status === "cancelling") due.push(nowMs);

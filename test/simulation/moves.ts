@@ -239,8 +239,16 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
       engine.retry();
     });
     add(faults.resend, "resend the webhook of", () => {
-      const [delivery] = engine.deliveries();
-      if (delivery) engine.resend(delivery.id);
+      const deliveries = engine.deliveries();
+      if (deliveries.length > 0) engine.resend(chance.pick(deliveries).delivery.id);
+    });
+  }
+  for (const name of ["project-1", "project-2"]) {
+    if (faults.endpoints === 0) break;
+    all.push({
+      weight: faults.endpoints,
+      name: `a client of ${name} changes its endpoints`,
+      run: () => simulation.say(`    ${simulation.projectOf(name).steer()}`),
     });
   }
 }

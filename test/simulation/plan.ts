@@ -19,6 +19,8 @@ export interface Faults {
   pause: number;
   retry: number;
   resend: number;
+  /** A client creates, changes or deletes webhook endpoints. */
+  endpoints: number;
   /** A client changes the batch's own limit. */
   change: number;
   poke: number;
@@ -105,6 +107,7 @@ export function drawPlan(chance: Chance): Plan {
       pause: at(0.3),
       retry: at(0.4),
       resend: at(0.1),
+      endpoints: at(0.4),
       change: at(0.4),
       poke: at(0.1),
       lateAlarm: at(0.4),

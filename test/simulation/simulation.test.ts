@@ -84,7 +84,8 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
   {
     what: "a report of an earlier attempt counts",
     options: broken("AND attempt = ?2 AND (state", "AND attempt >= ?2 AND (state"),
-    noticed: /failures of|has an outcome|no outcome|is not the answer|says \d+ tasks/,
+    noticed:
+      /failures of|has an outcome|no outcome|is not the answer|says \d+ tasks|UNIQUE.+outcome/,
   },
   {
     what: "a paused batch hands out tasks",
@@ -113,6 +114,27 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     what: "the Limiter does not keep what is held",
     options: broken("INSERT OR REPLACE INTO hold", "INSERT OR IGNORE INTO hold"),
     noticed: /calls are in flight upstream/,
+  },
+  {
+    what: "the project's endpoints are not asked for",
+    options: broken(
+      "WHERE announced_at IS NULL ORDER BY id",
+      "WHERE announced_at = -1 ORDER BY id",
+    ),
+    noticed: /it never comes that every/,
+  },
+  {
+    what: "one endpoint of several is forgotten",
+    options: broken("WHERE value = ?) ORDER BY id", "WHERE value = ?) ORDER BY id DESC LIMIT 1"),
+    noticed: /never sent evt_\w+ to whe_/,
+  },
+  {
+    what: "a 410 does not disable",
+    options: broken(
+      "SET disabled_at = ?1, disabled_reason = ?2, updated_at = ?1",
+      "SET name = name",
+    ),
+    noticed: /had a 410 of whe_\w+, which is enabled/,
   },
   {
     what: "the hash leaves lines out",

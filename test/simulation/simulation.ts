@@ -7,6 +7,7 @@ import type { Invocation } from "./consumer.ts";
 import type { Exchange } from "./exchange.ts";
 import { SimulatedLimiter } from "./limiter.ts";
 import { drawPlan, type Plan } from "./plan.ts";
+import { SimulatedProject } from "./project.ts";
 import { Rpcs } from "./rpcs.ts";
 import type { Rewrite } from "./sqlite.ts";
 
@@ -32,6 +33,7 @@ export class Simulation {
   readonly options: Options;
   readonly rpcs = new Rpcs();
   readonly limiter: SimulatedLimiter;
+  readonly projects = new Map<string, SimulatedProject>();
   batches: SimulatedBatch[] = [];
   /** Pointers on the queue. */
   queue: Pointer[] = [];
@@ -77,6 +79,12 @@ export class Simulation {
     this.queue.push(pointer);
   }
 
+  projectOf(name: string): SimulatedProject {
+    const found = this.projects.get(name) ?? new SimulatedProject(this);
+    this.projects.set(name, found);
+    return found;
+  }
+
   batchOf(batchId: string): SimulatedBatch {
     const found = this.batches.find(({ ref }) => ref.batch_id === batchId);
     if (found === undefined) throw new Violation(`there is no batch ${batchId}`);
@@ -95,16 +103,17 @@ export class Simulation {
   }
 
   /** What a webhook's receiver does with the next delivery. */
-  receiverAnswers(): "accepts" | "down" | "gone" {
+  receiverAnswers(): "accepts" | "down" | "busy" | "gone" {
     if (!this.chaos) return "accepts";
     const drawn = this.chance.next();
-    return drawn < 0.5 ? "accepts" : drawn < 0.9 ? "down" : "gone";
+    return drawn < 0.5 ? "accepts" : drawn < 0.8 ? "down" : drawn < 0.9 ? "busy" : "gone";
   }
 
   /** Gives memory back. */
   close(): void {
     this.limiter.file.close();
     for (const { file } of this.batches) file.close();
+    for (const { file } of this.projects.values()) file.close();
   }
 }
 

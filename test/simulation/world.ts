@@ -2,7 +2,7 @@ import type { World } from "../../src/batch/world.ts";
 import type { Sent } from "../../src/webhooks/deliver.ts";
 import { nextDeliveryDelayMs } from "../../src/webhooks/schedule.ts";
 import type { SimulatedBatch } from "./batch.ts";
-import type { Simulation } from "./simulation.ts";
+import { type Simulation, Violation } from "./simulation.ts";
 
 /**
  * The world of one generation of a batch: virtual time, seeded chance, and calls that wait until
@@ -59,23 +59,55 @@ export function simulatedWorld(
         batch.registered = { output: bytes("output"), error: bytes("error") };
       }),
     forget: () => start("forget", () => batch.forget()),
-    deliver: (delivery) => {
+    endpointsFor: (ref, type) =>
+      start("endpointsFor", () => simulation.projectOf(ref.project).takersOf(type)),
+    endpointTarget: (ref, id, type) =>
+      start("endpointTarget", () => simulation.projectOf(ref.project).target(id, type)),
+    tellEndpoints: (ref, attempts) =>
+      start("tellEndpoints", () => simulation.projectOf(ref.project).note(attempts)),
+    deliver: ({ attempts }, { url, secrets }) => {
+      if (secrets.length === 0) throw new Violation(`${batch.name} sends to ${url} unsigned`);
       // The real one never throws: a receiver out of reach is an answer like any other.
-      const answer = simulation.receiverAnswers();
-      const attempt = delivery.attempts + 1;
+      const answers = simulation.receiverAnswers();
       alive();
-      const latestMs = simulation.nowMs + simulation.rpcTimeMs();
+      const startedMs = simulation.nowMs;
+      const latestMs = startedMs + simulation.rpcTimeMs();
       return rpcs
-        .start(`deliver of ${batch.name}`, generation, latestMs, () => answer)
+        .start(`deliver of ${batch.name}`, generation, latestMs, () => answers)
         .catch(() => "down" as const)
         .then((came): Sent => {
           const nowMs = simulation.nowMs;
-          const over = { nextMs: nowMs, status: 200, error: null };
-          if (came === "accepts") return { ...over, state: "delivered" };
-          if (came === "gone") return { ...over, state: "failed", status: 410 };
-          const delayMs = nextDeliveryDelayMs({ attempt, random: chance.next() });
-          if (delayMs === undefined) return { ...over, state: "failed", status: null };
-          return { ...over, state: "due", nextMs: nowMs + delayMs, status: 503 };
+          const restMs = came === "busy" ? chance.between(1, 7_200_000) : 0;
+          const answer = { startedMs, tookMs: nowMs - startedMs, error: came, nextMs: nowMs };
+          switch (came) {
+            case "accepts":
+              return {
+                ...answer,
+                status: 200,
+                error: null,
+                restMs,
+                final: false,
+                state: "delivered",
+              };
+            case "gone":
+              return { ...answer, status: 410, restMs, final: true, state: "failed" };
+            case "busy":
+            case "down": {
+              const failed = {
+                ...answer,
+                status: came === "busy" ? 429 : 503,
+                restMs,
+                final: false,
+              };
+              const delayMs = nextDeliveryDelayMs({
+                attempt: attempts + 1,
+                random: chance.next(),
+                retryAfterMs: restMs,
+              });
+              if (delayMs === undefined) return { ...failed, state: "failed" };
+              return { ...failed, state: "due", nextMs: nowMs + delayMs };
+            }
+          }
         });
     },
     log: (event) => simulation.say(`log ${JSON.stringify(event)}`),

@@ -2,7 +2,7 @@ import { abortAllDurableObjects } from "cloudflare:test";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, inject, it } from "vitest";
 import { newSecret } from "../../src/webhooks/sign.ts";
-import type { DeliveryObject } from "../../src/wire/task.ts";
+import type { DeliveryObject } from "../../src/wire/delivery.ts";
 import { ended, look, open, unique, until } from "../support/worker/client.ts";
 import {
   closedDoor,
@@ -30,7 +30,7 @@ async function announcedTo(url: string): Promise<string> {
 }
 
 const onReceiver = (path: string) => announcedTo(`${inject("receiverUrl")}${path}`);
-const attempted = (count: number) => (one: DeliveryObject) => one.attempts === count;
+const attempted = (count: number) => (one: DeliveryObject) => one.attempts.length === count;
 const idOf = ({ headers }: Received) => headers["webhook-id"];
 const waitOf = (one: DeliveryObject) => Date.parse(one.next_attempt_at ?? "") - Date.now();
 
@@ -46,7 +46,7 @@ describe.concurrent("a receiver that takes the webhook", () => {
     const id = await onReceiver(path);
     const delivery = await deliveryOf(id, ({ state }) => state === "delivered");
     expect(delivery).toMatchObject({
-      attempts: 1,
+      attempts: [{ status_code: 200, error: null, next_attempt_at: null }],
       last_status: 200,
       last_error: null,
       next_attempt_at: null,
@@ -63,9 +63,9 @@ describe.concurrent("a receiver that takes the webhook", () => {
   it("slowly is waited for, and not called a second time", async () => {
     const path = at("slow");
     const id = await onReceiver(path);
-    expect(await deliveryOf(id, ({ state }) => state === "delivered")).toMatchObject({
-      attempts: 1,
-    });
+    const { attempts } = await deliveryOf(id, ({ state }) => state === "delivered");
+    expect(attempts).toHaveLength(1);
+    expect(attempts[0]?.duration_ms).toBeGreaterThan(500);
     expect(await receivedAt(path)).toHaveLength(1);
   });
 
@@ -93,7 +93,8 @@ describe.concurrent("a receiver that is down", () => {
     await openDoor(door);
     await hasten(id);
     const last = await deliveryOf(id, ({ state }) => state !== "due");
-    expect(last).toMatchObject({ state: "delivered", attempts: 4, last_error: null });
+    expect(last).toMatchObject({ state: "delivered", last_error: null });
+    expect(last.attempts).toHaveLength(4);
     expect(await receivedAt(path)).toHaveLength(1);
   });
 
@@ -133,7 +134,8 @@ describe.concurrent("a receiver that answers", () => {
     const path = at("gone");
     const id = await onReceiver(path);
     const delivery = await deliveryOf(id, ({ state }) => state === "failed");
-    expect(delivery).toMatchObject({ attempts: 1, last_status: 410, next_attempt_at: null });
+    expect(delivery).toMatchObject({ last_status: 410, next_attempt_at: null });
+    expect(delivery.attempts).toHaveLength(1);
     await hasten(id);
     expect(await receivedAt(path)).toHaveLength(1);
   });
@@ -154,9 +156,8 @@ describe.concurrent("a receiver that answers", () => {
     expectAbout(waitOf(delivery), 2 * HOUR_MS);
     expect(waitOf(delivery)).toBeGreaterThan(2 * HOUR_MS - MINUTE_MS);
     await hasten(id);
-    expect(await deliveryOf(id, ({ state }) => state === "delivered")).toMatchObject({
-      attempts: 2,
-    });
+    const { attempts } = await deliveryOf(id, ({ state }) => state === "delivered");
+    expect(attempts.map(({ status_code }) => status_code)).toEqual([429, 200]);
   });
 
   it("never is given up on after 15 s and tried again", async () => {
@@ -179,7 +180,9 @@ describe("a Batch that is lost", () => {
       store.rows.stop("completed");
       store.rows.finalize(Date.now());
       store.rows.end("completed", "", Date.now());
-      store.deliveries.add("evt_planted", webhook.webhook_url, "{}", Date.now());
+      const event = { id: "evt_planted", object: "event", type: "batch.completed" } as const;
+      const more = { created_at: 1, data: { id: batch.batch_id } };
+      store.deliveries.add({ ...event, ...more }, webhook.webhook_url, Date.now());
     });
     await stubOf(batch).poke();
     await deliveryOf(batch.batch_id, ({ state }) => state === "delivered");

@@ -141,7 +141,8 @@ export class BatchRows {
     return this.#moved(
       `UPDATE batch SET status = 'in_progress', ending = NULL, run = run + 1, paused_at = NULL,
          in_progress_at = ?, expires_at = ?, finalizing_at = NULL, completed_at = NULL,
-         expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL, outcomes_sha256 = NULL
+         expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL, outcomes_sha256 = NULL,
+         told_status = NULL
        WHERE status IN ('completed', 'expired', 'cancelled') RETURNING id`,
       nowMs,
       expiresAtMs,
@@ -188,7 +189,8 @@ export class BatchRows {
   /** Keeps what the project was last told, and when. Metadata may have changed meanwhile. */
   told(digest: Digest): void {
     this.#sql.exec(
-      "UPDATE batch SET told_status = iif(metadata IS ?, ?, NULL), told_running = ?, told_at = ?",
+      `UPDATE batch SET told_status = iif(metadata IS ?1 AND status = ?2, ?2, NULL),
+         told_running = ?3, told_at = ?4`,
       digest.metadata,
       digest.status,
       digest.running,
