@@ -1,11 +1,11 @@
-import OpenAI from "openai";
 import { Webhook } from "standardwebhooks";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Running, startTestMuster } from "../support/muster.ts";
 import { type Received, type Receiver, startReceiver } from "../support/receiver.ts";
+import { tampered, verifiers } from "../support/verifiers.ts";
 import { until } from "../support/wait.ts";
 
-/** What receivers verify with: `standardwebhooks`, and `unwrap` of the official client. */
+/** What is really sent, by what receivers verify it with: `openai`, `standardwebhooks`, `svix`. */
 
 let muster: Running;
 let receiver: Receiver;
@@ -42,24 +42,46 @@ const arrived = (path: string, count = 1): Promise<Received[]> =>
 const headersOf = (one: Received) => one.headers as Record<string, string>;
 
 describe("a batch's webhook", () => {
-  it("is verified by standardwebhooks and unwrapped by the official client", async () => {
-    const secret = `whsec_${Buffer.from("0123456789abcdef0123456789abcdef").toString("base64")}`;
-    const { id, muster: extra } = await open({ url: `${receiver.url}/ok/verified`, secret });
-    expect(extra.webhook.secret).toBeUndefined();
-    const [one] = await arrived("/ok/verified");
-    if (one === undefined) throw new Error("nothing arrived");
-    expect(new Webhook(secret).verify(one.body, headersOf(one))).toMatchObject({
-      object: "event",
-      type: "batch.completed",
-      data: { id },
-    });
-    const client = new OpenAI({ apiKey: "x", webhookSecret: secret });
-    const event = await client.webhooks.unwrap(one.body, headersOf(one));
-    expect(event).toMatchObject({ type: "batch.completed", data: { id } });
-    await expect(
-      client.webhooks.unwrap(one.body.replace(id, `${id}0`), headersOf(one)),
-    ).rejects.toThrow();
-  });
+  it.each(Object.entries(verifiers))(
+    "is verified by %s, and by nothing else",
+    async (name, verify) => {
+      const secret = `whsec_${Buffer.from("0123456789abcdef0123456789abcdef").toString("base64")}`;
+      const path = `/ok/${encodeURIComponent(name)}`;
+      const { id, muster: extra } = await open({ url: `${receiver.url}${path}`, secret });
+      expect(extra.webhook.secret).toBeUndefined();
+      const [one] = await arrived(path);
+      if (one === undefined) throw new Error("nothing arrived");
+      const signed = { body: one.body, headers: headersOf(one) };
+      expect(await verify(signed, secret)).toEqual({
+        id: one.headers["webhook-id"],
+        object: "event",
+        type: "batch.completed",
+        created_at: expect.any(Number),
+        data: { id },
+      });
+      const other = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
+      await expect(verify(signed, other)).rejects.toThrow();
+      for (const tamper of Object.values(tampered)) {
+        await expect(verify(tamper(signed), secret)).rejects.toThrow();
+      }
+      // The receiver's clock, 300 s and 301 s before and after the signature's.
+      const sentMs = Number(one.headers["webhook-timestamp"]) * 1000;
+      for (const [offS, good] of [
+        [300, true],
+        [-300, true],
+        [301, false],
+        [-301, false],
+      ] as const) {
+        vi.useFakeTimers({ toFake: ["Date"], now: sentMs + offS * 1000 });
+        const verified = await verify(signed, secret).then(
+          () => true,
+          () => false,
+        );
+        vi.useRealTimers();
+        expect([offS, verified]).toEqual([offS, good]);
+      }
+    },
+  );
 
   it("is signed with a secret that the answer tells once when none was given", async () => {
     const made = await open({ url: `${receiver.url}/ok/made` });
