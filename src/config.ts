@@ -49,11 +49,18 @@ export const variables = z.object({
   UPSTREAM_BURST: optional(wholeNumber(LIMIT_FIELDS.burst).optional()),
   UPSTREAM_MAX_CONCURRENCY: optional(wholeNumber(LIMIT_FIELDS.maxConcurrency).default(50)),
   UPSTREAM_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.timeoutMs).default(120_000)),
+  UPSTREAM_STREAM_CHAT: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
+  UPSTREAM_IDLE_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.idleTimeoutMs).default(60_000)),
   WEBHOOK_ALLOW_PRIVATE: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   CONSUMER_LANES: optional(
     wholeNumber(
       number("calls in flight in one consumer invocation, 1 to 10000", 1, 10_000),
     ).default(6),
+  ),
+  CONSUMER_STREAM_LANES: optional(
+    wholeNumber(
+      number("streamed calls in flight in one consumer invocation, 1 to 10000", 1, 10_000),
+    ).default(30),
   ),
   CONSUMER_SUBREQUESTS: optional(
     wholeNumber(
@@ -97,8 +104,10 @@ export interface Config {
   /** In the order they are tried. None on a deployed Worker until UPSTREAMS or UPSTREAM_BASE_URL is set. */
   upstreams: Upstream[];
   webhookAllowPrivate: boolean;
-  /** Calls one consumer invocation keeps in flight. */
+  /** Calls one consumer invocation keeps in flight, each waiting for its headers to the end. */
   lanes: number;
+  /** The same for streamed calls, whose headers come at once; at least `lanes`. */
+  streamLanes: number;
   /** Calls and exchanges one consumer invocation makes: of the 10,000 the platform gives it. */
   subrequests: number;
   /** A consumer that is silent this long has lost its tasks. */
@@ -137,6 +146,7 @@ export function parseConfig(vars: object): Config {
     upstreams: upstreamsOf(v, vars),
     webhookAllowPrivate: v.WEBHOOK_ALLOW_PRIVATE === "1",
     lanes: v.CONSUMER_LANES,
+    streamLanes: Math.max(v.CONSUMER_LANES, v.CONSUMER_STREAM_LANES),
     subrequests: v.CONSUMER_SUBREQUESTS,
     claimTtlMs: v.CLAIM_TTL_MS,
     retentionMs: v.RETENTION_HOURS * 3_600_000,
@@ -164,10 +174,15 @@ const ALONE = ["UPSTREAM_BASE_URL", "UPSTREAM_RPM", "UPSTREAM_TPM", "UPSTREAM_BU
 
 /** @throws {ConfigError} when keys are missing, or when upstreams are described in both ways. */
 function upstreamsOf(v: Variables, vars: object): Upstream[] {
-  const defaults = { maxConcurrency: v.UPSTREAM_MAX_CONCURRENCY, timeoutMs: v.UPSTREAM_TIMEOUT_MS };
+  const defaults = {
+    maxConcurrency: v.UPSTREAM_MAX_CONCURRENCY,
+    timeoutMs: v.UPSTREAM_TIMEOUT_MS,
+    idleTimeoutMs: v.UPSTREAM_IDLE_TIMEOUT_MS,
+  };
   if (v.UPSTREAMS !== undefined) {
     const { upstreams, problems } = readUpstreams(v.UPSTREAMS, { ...vars }, defaults);
-    const both = ALONE.filter((name) => v[name] !== undefined);
+    const streams = v.UPSTREAM_STREAM_CHAT === "1" ? ["UPSTREAM_STREAM_CHAT"] : [];
+    const both = [...ALONE.filter((name) => v[name] !== undefined), ...streams];
     const lines = [
       ...both.map((name) => `${name} takes no value beside UPSTREAMS: say it there.`),
       ...problems.map(({ at, takes }) => `${at} takes ${takes}.`),
@@ -191,7 +206,8 @@ function upstreamsOf(v: Variables, vars: object): Upstream[] {
       models: ["*"],
       quotas: [{ name: "default", models: ["*"], limits }],
       timeoutMs: defaults.timeoutMs,
-      streamChat: false,
+      streamChat: v.UPSTREAM_STREAM_CHAT === "1",
+      idleTimeoutMs: defaults.idleTimeoutMs,
     },
   ];
 }

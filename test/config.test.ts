@@ -22,8 +22,11 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   UPSTREAM_BURST: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.burst,
   UPSTREAM_MAX_CONCURRENCY: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.maxConcurrency,
   UPSTREAM_TIMEOUT_MS: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.timeoutMs,
+  UPSTREAM_STREAM_CHAT: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.streamChat,
+  UPSTREAM_IDLE_TIMEOUT_MS: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.idleTimeoutMs,
   WEBHOOK_ALLOW_PRIVATE: (vars) => parseConfig(vars).webhookAllowPrivate,
   CONSUMER_LANES: (vars) => parseConfig(vars).lanes,
+  CONSUMER_STREAM_LANES: (vars) => parseConfig(vars).streamLanes,
   CONSUMER_SUBREQUESTS: (vars) => parseConfig(vars).subrequests,
   CLAIM_TTL_MS: (vars) => parseConfig(vars).claimTtlMs,
   RETENTION_HOURS: (vars) => parseConfig(vars).retentionMs / 3_600_000,
@@ -122,6 +125,28 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
       ["600000", 600_000],
     ],
   },
+  UPSTREAM_STREAM_CHAT: {
+    unset: false,
+    taken: [
+      ["0", false],
+      ["1", true],
+    ],
+  },
+  UPSTREAM_IDLE_TIMEOUT_MS: {
+    unset: 60_000,
+    taken: [
+      ["100", 100],
+      ["600000", 600_000],
+    ],
+  },
+  CONSUMER_STREAM_LANES: {
+    unset: 30,
+    taken: [
+      // Never fewer than calls that are not streamed get.
+      ["1", 6],
+      ["10000", 10_000],
+    ],
+  },
   RETENTION_HOURS: {
     unset: 720,
     taken: [
@@ -211,6 +236,15 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
     says: "milliseconds for one call, 100 to 600000",
   },
   WEBHOOK_ALLOW_PRIVATE: { texts: ["2", "true", "yes", "no", "01"], says: "0 or 1" },
+  UPSTREAM_STREAM_CHAT: { texts: ["2", "true", "yes", "01"], says: "0 or 1" },
+  UPSTREAM_IDLE_TIMEOUT_MS: {
+    texts: ["99", "600001", ...NOT_WHOLE],
+    says: "milliseconds a stream that has begun may be silent, 100 to 600000",
+  },
+  CONSUMER_STREAM_LANES: {
+    texts: ["0", "10001", ...NOT_WHOLE],
+    says: "streamed calls in flight in one consumer invocation, 1 to 10000",
+  },
   CONSUMER_LANES: {
     texts: ["0", "10001", ...NOT_WHOLE],
     says: "calls in flight in one consumer invocation, 1 to 10000",

@@ -1,6 +1,7 @@
 import { type Route, routesOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
+import { isStreamable } from "../core/stream-request.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
 import { Permits } from "./permits.ts";
@@ -205,10 +206,10 @@ export class Dispatch {
   /** Sends pointers for ready work that too few conversations look after. */
   wake(nowMs: number): void {
     const row = this.#row();
-    const quota = this.#route(row)?.quota;
+    const route = this.#route(row);
     const outstanding = this.#pointers.outstanding(nowMs);
-    if (!isActive(row) || quota === undefined || nowMs < this.#blockedUntilMs) return;
-    const most = quota.limits.maxConcurrency;
+    if (!isActive(row) || route === undefined || nowMs < this.#blockedUntilMs) return;
+    const most = route.quota.limits.maxConcurrency;
     const target = Math.min(most, row.max_concurrency ?? most);
     const { running } = this.#store.progress();
     const ready = this.#ready(target);
@@ -216,7 +217,7 @@ export class Dispatch {
       ready,
       running,
       target,
-      lanes: this.#config.lanes,
+      lanes: isStreamed(route, row) ? this.#config.streamLanes : this.#config.lanes,
       conversations: this.#store.holders.count(),
       outstanding,
     });
@@ -224,7 +225,7 @@ export class Dispatch {
     this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
     this.#world.background(
       this.#world
-        .announce(quota.name, refOf(row), ready)
+        .announce(route.quota.name, refOf(row), ready)
         // Nobody is invited then; the pointers are on their way all the same.
         .catch(() => undefined),
     );
@@ -239,6 +240,11 @@ export class Dispatch {
     if (row === undefined) throw new Error("the batch was never opened");
     return row;
   }
+}
+
+/** Whether a batch's calls are streamed: then more of them fit one consumer. */
+function isStreamed({ upstream }: Route, { endpoint }: BatchRow): boolean {
+  return upstream.streamChat && isStreamable(endpoint);
 }
 
 /** Whether a batch hands out tasks. */

@@ -51,6 +51,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     const { upstreams, apiKeys, webhookAllowPrivate } = config;
     // A local queue has one invocation at a time: its lanes must hold all calls in flight.
     vars.CONSUMER_LANES ??= String(mostCalls(upstreams));
+    vars.CONSUMER_STREAM_LANES ??= vars.CONSUMER_LANES;
     // The platform's budget of subrequests is not counted here, and the local queue has one invocation
     // at a time: ending it early would leave the others waiting for its slowest call.
     vars.CONSUMER_SUBREQUESTS ??= "1000000000";

@@ -43,6 +43,11 @@ export const LIMIT_FIELDS = {
     max: 10_000,
   },
   timeoutMs: { takes: "milliseconds for one call, 100 to 600000", min: 100, max: 600_000 },
+  idleTimeoutMs: {
+    takes: "milliseconds a stream that has begun may be silent, 100 to 600000",
+    min: 100,
+    max: 600_000,
+  },
 } satisfies Record<string, NumberField>;
 
 const BASE_URL_TAKES =

@@ -29,8 +29,10 @@ export interface Upstream {
   quotas: [...Quota[], Quota];
   /** One call, body included. */
   timeoutMs: number;
-  /** Chat calls are asked for as streams and put together. */
+  /** Chat calls and responses are asked for as streams and put together. */
   streamChat: boolean;
+  /** A stream whose answer has begun and that says nothing for so long is dead. */
+  idleTimeoutMs: number;
 }
 
 const optionalNumber = (field: keyof typeof LIMIT_FIELDS) =>
@@ -81,6 +83,7 @@ const entry = members({
   ...limits,
   timeout_ms: optionalNumber("timeoutMs"),
   stream_chat: z.boolean({ error: "true or false" }).default(false),
+  idle_timeout_ms: optionalNumber("idleTimeoutMs"),
   limits: z
     .array(members({ models, ...limits }), { error: "a list of {models, …limits}" })
     .max(100, "at most 100 entries")
@@ -132,6 +135,7 @@ function quotaName(upstream: string, patterns: readonly string[]): string {
 export interface UpstreamDefaults {
   maxConcurrency: number;
   timeoutMs: number;
+  idleTimeoutMs: number;
 }
 
 /** A problem with a setting: where it is, and what is taken there. */
@@ -186,6 +190,7 @@ export function readUpstreams(
       ],
       timeoutMs: one.timeout_ms ?? defaults.timeoutMs,
       streamChat: one.stream_chat,
+      idleTimeoutMs: one.idle_timeout_ms ?? defaults.idleTimeoutMs,
     };
   });
   return { upstreams, problems };

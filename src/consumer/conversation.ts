@@ -10,6 +10,8 @@ import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { callUpstream } from "./call.ts";
 import type { Lanes, Seeker } from "./lanes.ts";
+import type { Slots } from "./slots.ts";
+import { type LanePlan, weightOf } from "./weight.ts";
 
 /** What a conversation stands on. */
 export interface Ground {
@@ -19,6 +21,8 @@ export interface Ground {
   invited: boolean;
   upstreams: readonly Upstream[];
   lanes: Lanes;
+  plan: LanePlan;
+  slots: Slots;
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
   /** Opens a conversation with another batch in the same invocation. */
   invite(ref: BatchRef): void;
@@ -53,10 +57,17 @@ export class Conversation implements Seeker {
   #reports: Report[] = [];
   /** Lanes it has and has not used. */
   #hand = 0;
+  /** Lanes that a call of its batch takes: the most it may be, until the Batch has told its tasks. */
+  #weight: number;
   #wake: (() => void) | undefined;
 
   constructor(ground: Ground) {
     this.#ground = ground;
+    this.#weight = ground.plan.unstreamed;
+  }
+
+  get weight(): number {
+    return this.#weight;
   }
 
   /** Speaks until the Batch ends it. Never throws. */
@@ -80,8 +91,9 @@ export class Conversation implements Seeker {
     while (broken < BROKEN_LIMIT) {
       const leaving = this.#ground.over();
       if (leaving) this.#giveHand();
-      else this.#hand += this.#ground.lanes.take();
-      const want = this.#hand;
+      else this.#hand += this.#ground.lanes.take(this.#weight);
+      const hand = this.#hand;
+      const want = Math.floor(hand / this.#weight);
       this.#hand = 0;
       const reports = this.#takeReports();
       const reply = await this.#exchange(reports, want, leaving);
@@ -90,15 +102,16 @@ export class Conversation implements Seeker {
         this.#reports = [...reports, ...this.#reports];
         // While it rests it has no use for lanes, nor for its place in line.
         this.#ground.lanes.leave(this);
-        this.#hand += want;
+        this.#hand += hand;
         this.#giveHand();
         broken += 1;
         await sleep(Math.min(BROKEN_MAX_MS, BROKEN_BASE_MS * 2 ** broken));
         continue;
       }
       broken = 0;
-      for (const task of reply.tasks) this.#start(task, reply.endpoint);
-      this.#ground.lanes.give(want - reply.tasks.length);
+      let used = 0;
+      for (const task of reply.tasks) used += this.#start(task, reply.endpoint);
+      this.#ground.lanes.give(hand - used);
       if (reply.invite) this.#ground.invite(reply.invite);
       if (reply.end && this.#reports.length === 0) return;
       await this.#news(leaving ? Number.POSITIVE_INFINITY : this.#restMs(reply, want));
@@ -140,22 +153,27 @@ export class Conversation implements Seeker {
     return this.#inFlight.size > 0 ? Math.min(reply.waitMs, POLL_MS) : reply.waitMs;
   }
 
-  #start(task: Assignment, endpoint: Endpoint): void {
+  /** @returns the lanes that the call takes. */
+  #start(task: Assignment, endpoint: Endpoint): number {
     const { seq, attempt } = task;
     const key = `${seq}:${attempt}`;
     this.#inFlight.set(key, { seq, attempt });
-    const { upstreams, lanes } = this.#ground;
+    const { upstreams, lanes, plan, slots } = this.#ground;
+    const upstream = upstreams.find(({ name }) => name === task.upstream);
+    const weight = weightOf(plan, endpoint, upstream);
+    this.#weight = weight;
     const call = async () => {
       if (task.startInMs > 0) await sleep(task.startInMs);
       this.#ground.spend();
-      const report = await callUpstream(task, endpoint, upstreams, Date.now);
+      const report = await callUpstream(task, endpoint, upstream, slots, Date.now);
       this.#inFlight.delete(key);
       this.#reports.push(report);
       // The lane goes to who waits first in line; this conversation, if nobody does.
-      lanes.give(1);
+      lanes.give(weight);
       this.#wake?.();
     };
     void call();
+    return weight;
   }
 
   /** The oldest reports, as many as fit one exchange; at least one. */

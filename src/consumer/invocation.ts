@@ -1,9 +1,11 @@
-import { readConfig } from "../config.ts";
+import { type Config, readConfig } from "../config.ts";
 import { batchStub } from "../stubs.ts";
 import { newHolderId } from "../wire/ids.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { Conversation } from "./conversation.ts";
 import { Lanes } from "./lanes.ts";
+import { Slots } from "./slots.ts";
+import { planLanes } from "./weight.ts";
 
 /** An invocation takes tasks for this long at most, of the 15 minutes the platform gives it. */
 const SLICE_MAX_MS = 10 * 60_000;
@@ -23,7 +25,9 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
   // Without an upstream no batch can be opened; the sweep asks again once there is one.
   if (upstreams.length === 0) return;
   const endMs = Date.now() + sliceMs(Math.max(...upstreams.map(({ timeoutMs }) => timeoutMs)));
-  const lanes = new Lanes(config.lanes);
+  const plan = planLanes(config.lanes, streams(config) ? config.streamLanes : 0);
+  const lanes = new Lanes(plan.count);
+  const slots = new Slots(config.lanes);
   let spent = 0;
   const talks = new Map<string, Promise<void>>();
   const open = (ref: BatchRef, invited: boolean) => {
@@ -34,6 +38,8 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
       invited,
       upstreams,
       lanes,
+      plan,
+      slots,
       exchange: (request) => batchStub(env, ref).exchange(request),
       invite: (other) => open(other, true),
       over: () => spent >= config.subrequests || Date.now() >= endMs,
@@ -53,4 +59,8 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
 
 function sliceMs(timeoutMs: number): number {
   return Math.max(MARGIN_MS, Math.min(SLICE_MAX_MS, WALL_MS - timeoutMs - MARGIN_MS));
+}
+
+function streams({ upstreams }: Config): boolean {
+  return upstreams.some(({ streamChat }) => streamChat);
 }

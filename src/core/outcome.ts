@@ -26,6 +26,7 @@ export type Unanswered =
   | "timeout"
   | "connection_error"
   | "truncated_response"
+  | "stream_error"
   | "invalid_response"
   | "response_too_large";
 
@@ -57,6 +58,7 @@ export function classifyUnanswered(code: Unanswered): Verdict {
     case "timeout":
     case "connection_error":
     case "truncated_response":
+    case "stream_error":
     case "invalid_response":
       return { kind: "retry" };
     case "response_too_large":

@@ -22,7 +22,11 @@ test("nothing set: the defaults of a first start", () => {
     simulated: true,
     webhookAllowPrivate: false,
     verbose: false,
-    vars: { MUSTER_API_KEYS: "default:sk-muster-local", CONSUMER_LANES: "50" },
+    vars: {
+      MUSTER_API_KEYS: "default:sk-muster-local",
+      CONSUMER_LANES: "50",
+      CONSUMER_STREAM_LANES: "50",
+    },
   });
   expect(settings.vars).not.toHaveProperty("UPSTREAM_BASE_URL");
 });
@@ -71,7 +75,8 @@ test("an empty variable is one that is not set", () => {
 });
 
 test("the local queue's one invocation gets a lane for each call in flight, unless told", () => {
-  expect(readSettings({ UPSTREAM_MAX_CONCURRENCY: "120" }).vars.CONSUMER_LANES).toBe("120");
+  const { vars } = readSettings({ UPSTREAM_MAX_CONCURRENCY: "120" });
+  expect(vars).toMatchObject({ CONSUMER_LANES: "120", CONSUMER_STREAM_LANES: "120" });
   const told = { UPSTREAM_MAX_CONCURRENCY: "120", CONSUMER_LANES: "7" };
   expect(readSettings(told).vars.CONSUMER_LANES).toBe("7");
 });
@@ -80,6 +85,7 @@ test("only the Worker's own variables reach the Worker", () => {
   const { vars } = readSettings({ PATH: "/bin", AWS_SECRET: "x", UPSTREAM_API_KEY: "sk-up" });
   expect(Object.keys(vars).sort()).toEqual([
     "CONSUMER_LANES",
+    "CONSUMER_STREAM_LANES",
     "CONSUMER_SUBREQUESTS",
     "MUSTER_API_KEYS",
     "UPSTREAM_API_KEY",

@@ -20,7 +20,11 @@ function problems(upstreams: unknown, vars: Record<string, unknown> = {}): strin
 
 describe("UPSTREAMS", () => {
   test("takes an entry of two members, and the variables' defaults", () => {
-    const vars = { UPSTREAM_MAX_CONCURRENCY: "7", UPSTREAM_TIMEOUT_MS: "9000" };
+    const vars = {
+      UPSTREAM_MAX_CONCURRENCY: "7",
+      UPSTREAM_TIMEOUT_MS: "9000",
+      UPSTREAM_IDLE_TIMEOUT_MS: "7000",
+    };
     expect(read([OPENAI], vars)).toEqual([
       {
         name: "openai",
@@ -30,6 +34,7 @@ describe("UPSTREAMS", () => {
         quotas: [{ name: "openai", models: ["*"], limits: { maxConcurrency: 7 } }],
         timeoutMs: 9000,
         streamChat: false,
+        idleTimeoutMs: 7000,
       },
     ]);
   });
@@ -47,6 +52,7 @@ describe("UPSTREAMS", () => {
       max_concurrency: 10,
       timeout_ms: 600_000,
       stream_chat: true,
+      idle_timeout_ms: 5_000,
       limits: [{ models: ["claude-haiku*"], rpm: 100, max_concurrency: 20 }],
     };
     const [upstream] = read([entry], { SOME_KEY: "sk-ant-1" });
@@ -70,6 +76,7 @@ describe("UPSTREAMS", () => {
       ],
       timeoutMs: 600_000,
       streamChat: true,
+      idleTimeoutMs: 5_000,
     });
   });
 

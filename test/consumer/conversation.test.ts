@@ -2,11 +2,15 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Assignment, ExchangeReply, ExchangeRequest } from "../../src/batch/exchange.ts";
 import { Conversation, type Ground } from "../../src/consumer/conversation.ts";
 import { Lanes } from "../../src/consumer/lanes.ts";
+import { Slots } from "../../src/consumer/slots.ts";
+import { planLanes } from "../../src/consumer/weight.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
 import { upstreamAt } from "../support/upstream.ts";
 
 const UPSTREAMS = [upstreamAt("http://upstream.test/v1")];
 const HEARTBEAT_MS = 10_000;
+/** A lane a call, and a connection for each. */
+const ROOM = { plan: planLanes(100, 100), slots: new Slots(100) };
 
 /** A task of a batch: its body names it, so that the upstream can tell calls apart. */
 const task = (seq: number, batch = "a"): Assignment => ({
@@ -85,6 +89,7 @@ class Talk {
       invited: false,
       upstreams: UPSTREAMS,
       lanes: this.lanes,
+      ...ROOM,
       exchange: (request) => this.#hear(request),
       invite: (ref) => this.invited.push(ref),
       over: () => this.over,
@@ -512,6 +517,7 @@ class Desk {
       invited: false,
       upstreams: UPSTREAMS,
       lanes,
+      ...ROOM,
       exchange,
       invite: () => {},
       over: () => false,

@@ -5,6 +5,7 @@ import { Lanes, type Seeker } from "../../src/consumer/lanes.ts";
 /** Who waits for lanes, and writes down in `heard` what it gets. */
 function seeker(name: string, heard: string[], then?: (count: number) => void): Seeker {
   return {
+    weight: 1,
     grant: (count) => {
       heard.push(`${name} gets ${count}`);
       then?.(count);
@@ -152,6 +153,38 @@ describe("lanes", () => {
     expect(heard).toEqual(["a gets 1"]);
   });
 
+  test("are taken and granted for whole calls of a weight", () => {
+    const lanes = new Lanes(13);
+    expect(lanes.take(5)).toBe(10);
+    const heard: string[] = [];
+    lanes.wait({ ...seeker("heavy", heard), weight: 5 });
+    lanes.wait(seeker("light", heard));
+    lanes.give(1);
+    expect(heard).toEqual([]);
+    lanes.give(2);
+    expect(heard).toEqual(["heavy gets 5", "light gets 1"]);
+  });
+
+  test("that are too few for who leaves the line go to the next one", () => {
+    const lanes = new Lanes(3);
+    const heard: string[] = [];
+    const heavy = { ...seeker("heavy", heard), weight: 5 };
+    lanes.wait(heavy);
+    lanes.wait(seeker("light", heard));
+    expect(heard).toEqual([]);
+    lanes.leave(heavy);
+    expect(heard).toEqual(["light gets 3"]);
+  });
+
+  test("that were overdrawn are given to nobody until they are back", () => {
+    const lanes = taken(6);
+    lanes.give(-4);
+    lanes.give(3);
+    expect(lanes.take()).toBe(0);
+    lanes.give(2);
+    expect(lanes.take()).toBe(1);
+  });
+
   test("are never more than there were, none is lost, and the line is served in its order", () => {
     const event = fc.record({
       who: fc.nat({ max: 4 }),
@@ -164,15 +197,18 @@ describe("lanes", () => {
         const held = [0, 0, 0, 0, 0];
         let line: number[] = [];
         const seekers = held.map((_, who) => ({
+          weight: who === 4 ? 3 : 1,
           grant: (granted: number) => {
             expect(granted).toBeGreaterThan(0);
+            // Whole calls only.
+            if (who === 4) expect(granted % 3).toBe(0);
             expect(line[0]).toBe(who);
             line = line.slice(1);
             held[who] = (held[who] ?? 0) + granted;
           },
         }));
         for (const { who, what, count: most } of events) {
-          const seeking = seekers[who] ?? { grant: () => {} };
+          const seeking = seekers[who] ?? { weight: 1, grant: () => {} };
           const mine = held[who] ?? 0;
           if (what === "take") {
             const got = lanes.take();

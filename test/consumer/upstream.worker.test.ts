@@ -1,6 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, inject, it } from "vitest";
 import { callUpstream } from "../../src/consumer/call.ts";
+import { Slots } from "../../src/consumer/slots.ts";
 import type { BatchObject } from "../../src/wire/batch.ts";
 import type { TaskObject } from "../../src/wire/task.ts";
 import { upstreamAt } from "../support/upstream.ts";
@@ -288,8 +289,8 @@ describe("one fault among many tasks", () => {
 
 function callDirectly(baseUrl: string, timeoutMs: number) {
   const own = { name: "direct", apiKey: "sk-direct", timeoutMs };
-  const upstreams = [upstreamAt(baseUrl, { maxConcurrency: 1 }, own)];
+  const upstream = upstreamAt(baseUrl, { maxConcurrency: 1 }, own);
   const body = chat("directly");
   const task = { seq: 0, attempt: 1, upstream: "direct", body, startInMs: 0 };
-  return callUpstream(task, "/v1/chat/completions", upstreams, Date.now);
+  return callUpstream(task, "/v1/chat/completions", upstream, new Slots(1), Date.now);
 }

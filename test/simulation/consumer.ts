@@ -86,6 +86,7 @@ export class Invocation {
  * takes. It speaks, waits for the reply, and then for reports, lanes or time.
  */
 export class Conversation implements Seeker {
+  readonly weight = 1;
   readonly holder: string;
   readonly invocation: Invocation;
   readonly batch: SimulatedBatch;

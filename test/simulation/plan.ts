@@ -83,12 +83,13 @@ export function drawPlan(chance: Chance): Plan {
           ],
           timeoutMs: 30_000,
           streamChat: false,
+          idleTimeoutMs: 60_000,
         },
       ],
       webhookAllowPrivate: false,
       subrequests: chance.pick([10, 50, 9_000, 9_000]),
       retentionMs: (chance.maybe(0.2) ? 1 : 720) * 3_600_000,
-      lanes: chance.between(1, 5),
+      ...lanesOf(chance.between(1, 5)),
       claimTtlMs: chance.pick([5_000, 10_000, 30_000]),
       retry: { maxAttempts: chance.between(1, 4), baseMs: 500, maxMs: 60_000 },
     },
@@ -120,4 +121,8 @@ export function drawPlan(chance: Chance): Plan {
       unauthorized: at(chance.maybe(0.3) ? 20 : 1),
     },
   };
+}
+
+function lanesOf(lanes: number) {
+  return { lanes, streamLanes: lanes };
 }

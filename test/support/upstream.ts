@@ -16,6 +16,7 @@ export function upstreamAt(
     quotas: [{ name, models, limits }],
     timeoutMs: 120_000,
     streamChat: false,
+    idleTimeoutMs: 60_000,
     ...change,
   };
 }
