@@ -9,6 +9,7 @@ import { addCreateBatchRoute } from "./create-batch.ts";
 import { addCreateFileRoute } from "./create-file.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
+import { addEventsRoute } from "./events.ts";
 import { addFileRoutes } from "./files.ts";
 import { addHealthRoutes } from "./health.ts";
 import { addMetricsRoute } from "./metrics.ts";
@@ -83,6 +84,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addDeliveryRoutes(app);
   addResultsRoute(app);
   addCreateFileRoute(app);
+  addEventsRoute(app);
   addFileRoutes(app);
   addUploadRoutes(app);
   addEndpointRoutes(app);

@@ -22,6 +22,18 @@ export function refusal(description: string) {
   return { description, content: { "application/json": { schema: errorBody } } };
 }
 
+/** The answer to a client that has what it asks for, by its ETag. */
+export const notModified = {
+  304: { description: "As the client knows it, by the ETag in its If-None-Match." },
+};
+
+/** Puts a schema into the document that no JSON answer has as a whole. */
+export function addSchema(app: OpenAPIHono<AppEnv>, name: string, { shape }: z.ZodObject): void {
+  // Not `register`: it needs a schema that was made after the router's own module was loaded.
+  const { $schema, ...schema } = z.toJSONSchema(z.object(shape), { io: "input" });
+  app.openAPIRegistry.registerComponent("schemas", name, schema as never);
+}
+
 /** JSONL, each line of which is as a registered schema says. */
 export function jsonLines(line: string) {
   return z.string().meta({

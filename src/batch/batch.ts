@@ -7,6 +7,7 @@ import type { NewTask } from "../wire/request.ts";
 import { NOTHING } from "./dispatch.ts";
 import { Engine, type Opened, type ResultsPage } from "./engine.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
+import { Listening, type NewsReply, type NewsRequest } from "./listening.ts";
 import { platformWorld } from "./platform-world.ts";
 import { type DeliveryHistory, migrations } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
@@ -24,6 +25,7 @@ export class Batch extends DurableObject<Env> {
   readonly #config: Config;
   /** Undefined until the batch is opened: an id that names nothing leaves no trace. */
   #engine: Engine | undefined;
+  readonly #listening = new Listening(() => this.#engine);
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -39,6 +41,16 @@ export class Batch extends DurableObject<Env> {
   /** See {@link Engine.view}. */
   view(): Result<BatchObject> {
     return this.#engine?.view() ?? NOT_OPENED;
+  }
+
+  /** See {@link Listening.view}. */
+  viewWhen(waitMs: number, ifNoneMatch: string | undefined): Promise<Result<BatchObject>> {
+    return this.#listening.view(waitMs, ifNoneMatch);
+  }
+
+  /** See {@link Listening.news}. */
+  news(request: NewsRequest): Promise<Result<NewsReply>> {
+    return this.#listening.news(request);
   }
 
   /** See {@link Engine.cancel}. */

@@ -65,6 +65,20 @@ export class Dispatch {
     return this.#blockedUntilMs;
   }
 
+  /**
+   * Before this time the batch makes no call and none of its calls ends: it is paused, its tasks
+   * wait, or the Limiter has nothing for it. 0 when there is no such time.
+   */
+  restsUntilMs(): number {
+    const row = this.#row();
+    const { running, total } = this.#store.progress();
+    if (row.status !== "in_progress" || row.ending !== null || running > 0) return 0;
+    if (row.paused_at !== null) return row.expires_at;
+    const nowMs = this.#world.nowMs();
+    if (this.#store.tasks.ready(total, 1, nowMs) > 0) return this.#blockedUntilMs;
+    return this.#store.tasks.nextDueMs(nowMs) ?? 0;
+  }
+
   /** Takes a conversation's reports and gives it what is next. */
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const store = this.#store;

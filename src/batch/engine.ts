@@ -16,6 +16,7 @@ import type { DeliveryHistory } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
 import { readHistory, type TaskHistory } from "./store/history.ts";
 import { addTasks } from "./store/intake.ts";
+import { lastPlace, type NewsRow, readNews } from "./store/news.ts";
 import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
 import { deleteAtMs, nextSweepMs, sweep } from "./sweep.ts";
@@ -33,6 +34,24 @@ export interface ResultsPage {
   rows: OutcomeRow[];
   nextAfter: number | null;
 }
+
+/** What happened in a batch after a place in the order of recording. */
+export interface News {
+  batch: BatchObject;
+  rows: NewsRow[];
+  /** Whether there is more behind the last row. */
+  more: boolean;
+  /** The last place there is; the end's, once the batch has ended. */
+  last: number;
+  /** Whether no call is in flight and none is made for a while, so nothing happens by itself. */
+  asleep: boolean;
+}
+
+/** A batch that makes no call for this long is asleep for those who listen. */
+const ASLEEP_MS = 2_000;
+/** Outcomes in one page of news, and their lines, when these are asked for. */
+const NEWS_ROWS = 1_000;
+const NEWS_BYTES = 1024 * 1024;
 
 /** Lines in one page of results: an RPC carries at most 32 MiB. */
 const PAGE_BYTES = 4 * 1024 * 1024;
@@ -249,6 +268,32 @@ export class Engine {
     const last = rows.at(-1)?.seq;
     const more = last !== undefined && readOutcomes(sql, kind, last, 1, 1).length > 0;
     return ok({ rows, nextAfter: more ? last : null });
+  }
+
+  /** The last place in the order of recording. */
+  lastPlace(): number {
+    return lastPlace(this.#store.sql);
+  }
+
+  /**
+   * What happened after a place.
+   *
+   * @param tasks which outcomes to tell: none, what became of them, or their lines too.
+   */
+  news(after: number, tasks: "none" | "state" | "result"): Result<News> {
+    const { sql, rows: batch } = this.#store;
+    const row = batch.get();
+    if (row === undefined) return NOT_OPENED;
+    const erased = tasks === "none" ? undefined : erasedProblem(row, "all");
+    if (erased !== undefined) return erased;
+    const view = this.view();
+    if (!view.ok) return view;
+    const lines = tasks === "result" ? { maxBytes: NEWS_BYTES } : undefined;
+    const rows = tasks === "none" ? [] : readNews(sql, after, NEWS_ROWS, lines);
+    const told = rows.at(-1)?.place;
+    const more = told !== undefined && readNews(sql, told, 1, undefined).length > 0;
+    const asleep = this.#dispatch.restsUntilMs() > this.#world.nowMs() + ASLEEP_MS;
+    return ok({ batch: view.value, rows, more, last: this.lastPlace(), asleep });
   }
 
   /** See {@link Dispatch.exchange}. */

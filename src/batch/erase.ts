@@ -28,6 +28,10 @@ export function erase(store: Store, kinds: readonly ("output" | "error")[], nowM
     for (const kind of kinds) {
       const ok = kind === "output" ? 1 : 0;
       store.sql.exec("DELETE FROM input WHERE seq IN (SELECT seq FROM outcome WHERE ok = ?)", ok);
+      store.sql.exec(
+        "DELETE FROM recorded WHERE seq IN (SELECT seq FROM outcome WHERE ok = ?)",
+        ok,
+      );
       store.sql.exec("DELETE FROM outcome WHERE ok = ?", ok);
       store.rows.erased(kind, nowMs);
     }

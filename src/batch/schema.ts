@@ -12,6 +12,8 @@ import type { EventType } from "../wire/event.ts";
  * - `input`: a row a task, its request body. Apart from `task`, so that a change of state does not
  *   rewrite a long body. Written once by store/intake.ts.
  * - `outcome`: a row a finished task, its output line as it is read. Written once by store/tasks.ts.
+ * - `recorded`: a row an outcome, in the order of recording, and one each end (`seq` is null): the
+ *   ids of live events. Written by triggers; a rerun takes out those of the outcomes that go.
  * - `attempt`: a row an attempt that did not end its task. Written by store/tasks.ts.
  * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
  * - `event`: a row an end of the batch, to be announced to its project's endpoints. Written by
@@ -179,6 +181,24 @@ export const migrations: SQLSchemaMigration[] = [
         PRIMARY KEY (delivery_id, n)
       ) STRICT, WITHOUT ROWID;
       CREATE INDEX IF NOT EXISTS attempt_untold ON delivery_attempt (delivery_id) WHERE told = 0;`,
+  },
+  {
+    idMonotonicInc: 6,
+    description: "the order in which outcomes were recorded, for those who listen",
+    // Triggers, so that whatever writes an outcome or ends a batch cannot forget it.
+    sql: `
+      CREATE TABLE IF NOT EXISTS recorded (
+        place INTEGER PRIMARY KEY,
+        seq INTEGER
+      ) STRICT;
+      INSERT INTO recorded (seq) SELECT seq FROM outcome ORDER BY recorded_at, seq;
+      INSERT INTO recorded (seq) SELECT NULL FROM batch
+        WHERE status IN ('completed', 'failed', 'expired', 'cancelled');
+      CREATE TRIGGER IF NOT EXISTS outcome_recorded AFTER INSERT ON outcome
+        BEGIN INSERT INTO recorded (seq) VALUES (new.seq); END;
+      CREATE TRIGGER IF NOT EXISTS batch_ended AFTER UPDATE OF status ON batch
+        WHEN new.status IN ('completed', 'failed', 'expired', 'cancelled')
+        BEGIN INSERT INTO recorded (seq) VALUES (NULL); END;`,
   },
 ];
 

@@ -31,6 +31,11 @@ export const batchStatus = z.enum([
 ]);
 export type BatchStatus = z.infer<typeof batchStatus>;
 
+/** Whether nothing more happens to a batch by itself. */
+export function hasEnded(status: BatchStatus): boolean {
+  return ["completed", "failed", "expired", "cancelled"].includes(status);
+}
+
 export const metadata = z
   .record(z.string(), z.string().max(512))
   .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs")
@@ -232,3 +237,4 @@ export const batchList = z
     has_more: z.boolean(),
   })
   .meta({ id: "BatchList" });
+export type BatchList = z.infer<typeof batchList>;

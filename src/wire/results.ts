@@ -3,24 +3,28 @@ import { customId } from "./ids.ts";
 
 /** The combined results, in the shape people already write, and the lines of an output file. */
 
+/** A task that succeeded, with its answer's content. */
+export const success = z.object({
+  task_id: z.string(),
+  content: z.unknown(),
+  usage: z.unknown(),
+  status: z.literal("success"),
+});
+export type Success = z.infer<typeof success>;
+
+/** A task that did not. */
+export const failure = z.object({
+  task_id: z.string(),
+  error: z.string(),
+  status_code: z.number().int().optional(),
+  retry: z.boolean().meta({ description: "Whether sending it again may succeed." }),
+});
+export type Failure = z.infer<typeof failure>;
+
 export const summary = z
   .object({
-    success: z.array(
-      z.object({
-        task_id: z.string(),
-        content: z.unknown(),
-        usage: z.unknown(),
-        status: z.literal("success"),
-      }),
-    ),
-    errors: z.array(
-      z.object({
-        task_id: z.string(),
-        error: z.string(),
-        status_code: z.number().int().optional(),
-        retry: z.boolean().meta({ description: "Whether sending it again may succeed." }),
-      }),
-    ),
+    success: z.array(success),
+    errors: z.array(failure),
     total: z.number().int().meta({ description: "Tasks of the batch, finished or not." }),
     success_count: z.number().int(),
     error_count: z.number().int(),

@@ -269,6 +269,12 @@ describe("real responses are as /openapi.json says", () => {
       [400, () => call(`/v1/batches/${batch}/results?after=nothing`)],
       [404, () => call(`/v1/batches/batch_${missing}/results`)],
     ],
+    "get /v1/batches/{id}/events": [
+      [200, () => call(`/v1/batches/${batch}/events?tasks=result`)],
+      [204, () => call(`/v1/batches/${batch}/events`, { headers: { "last-event-id": "5" } })],
+      [400, () => call(`/v1/batches/${batch}/events?tasks=some`)],
+      [404, () => call(`/v1/batches/batch_${missing}/events`)],
+    ],
     "post /v1/files": [
       [
         200,
@@ -385,7 +391,10 @@ describe("real responses are as /openapi.json says", () => {
       const { text } = await bodyOf(response);
       expect({ status: response.status, text }).toMatchObject({ status });
       const type = response.headers.get("content-type")?.split(";")[0] ?? "";
-      const content = operation.responses[status]?.content?.[type];
+      const documented = operation.responses[status];
+      // Documented, and without a body.
+      if (documented !== undefined && documented.content === undefined && text === "") continue;
+      const content = documented?.content?.[type];
       if (content === undefined) expect.fail(`${status} ${type} is not documented`);
       const answer: unknown = type === "application/json" ? JSON.parse(text) : text;
       const checked = validatorOf(document, content.schema).safeParse(answer);

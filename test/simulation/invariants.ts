@@ -100,6 +100,8 @@ export class Ledger {
   /** The tasks that run. */
   #claims: readonly TaskRow[] = [];
   readonly #lines = new Map<number, string>();
+  /** What each place in the order of recording was given to. */
+  readonly #places: (number | null)[] = [];
 
   constructor(batch: SimulatedBatch) {
     this.#batch = batch;
@@ -174,6 +176,7 @@ export class Ledger {
     if (progress === undefined) return this.#fail("has no progress");
     this.#checkCounts(progress, tasks, outcomes);
     this.#checkOutcomes(tasks, outcomes);
+    this.#checkPlaces(row, outcomes);
     this.#checkOnce(progress, tasks);
     const ended = REOPENED.includes(row.status);
     if (ended && progress.pending + progress.running > 0) {
@@ -309,6 +312,32 @@ export class Ledger {
     for (const seq of bySeq.keys()) this.#fail(`there is an outcome of no task, ${seq}`);
   }
 
+  /**
+   * Each outcome has one place in the order of recording; an end has the last. A place that a
+   * listener may know of is never given again, nor is an earlier one.
+   */
+  #checkPlaces(row: BatchRow, outcomes: readonly OutcomeRow[]): void {
+    const places = this.#batch.file.rows<{ place: number; seq: number | null }>(
+      "SELECT place, seq FROM recorded ORDER BY place",
+    );
+    const last = this.#places.length - 1;
+    for (const { place, seq } of places) {
+      const before = this.#places[place];
+      if (before === undefined) {
+        if (place <= last) this.#fail(`place ${place} came after place ${last}`);
+        this.#places[place] = seq;
+      } else if (before !== seq) this.#fail(`place ${place} was task ${before}'s, now ${seq}'s`);
+    }
+    const placed = places.flatMap(({ seq }) => (seq === null ? [] : [seq])).toSorted(bySize);
+    const recorded = outcomes.map(({ seq }) => seq);
+    if (placed.join() !== recorded.join()) {
+      this.#fail(`has outcomes of tasks ${recorded} and places of ${placed}`);
+    }
+    if (TERMINAL.includes(row.status) && places.at(-1)?.seq !== null) {
+      this.#fail(`is ${row.status} without a last place`);
+    }
+  }
+
   /** A line is JSON, names its task, and is the answer to the attempt that ended it. */
   #checkLine(line: string, seq: number, attempt: number, customId: string): void {
     const parsed = JSON.parse(line) as { custom_id: string; response: object | null };
@@ -421,3 +450,5 @@ function checkOrphans(simulation: Simulation): void {
     }
   }
 }
+
+const bySize = (a: number, b: number) => a - b;

@@ -106,6 +106,11 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     noticed: /lost the outcome of task/,
   },
   {
+    what: "retry keeps the places of what it runs again",
+    options: broken("DELETE FROM recorded WHERE", "DELETE FROM recorded WHERE 0 AND"),
+    noticed: /has outcomes of tasks .* and places of/,
+  },
+  {
     what: "silent consumers keep their tasks",
     options: broken("WHERE seen_at < ? OR seen_at > ?", "WHERE seen_at < ? AND seen_at > ?"),
     noticed: /nobody knows of|never comes/,

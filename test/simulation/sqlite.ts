@@ -48,6 +48,11 @@ export class SqliteFile {
     };
   }
 
+  /** Runs several statements, as a migration does. */
+  script(sql: string): void {
+    this.#db.exec(sql);
+  }
+
   /** Runs a statement outside any generation: for looking at what is there. */
   rows<T>(query: string, ...bindings: SqlValue[]): T[] {
     let statement = this.#statements.get(query);

@@ -136,7 +136,11 @@ function checkerOf(document: Document): Check {
       faults.push(...against([...schema, "schema"], await response.json()));
     } else if (media.schema.contentSchema !== undefined) {
       const lines = (await response.text()).split("\n").filter((line) => line !== "");
-      const values = lines.map((line): unknown => JSON.parse(line));
+      const texts =
+        type === "text/event-stream"
+          ? lines.flatMap((line) => /^data: (.*)$/.exec(line)?.[1] ?? [])
+          : lines;
+      const values = texts.map((text): unknown => JSON.parse(text));
       faults.push(...against([...schema, "schema", "contentSchema"], values));
     } else {
       // Any bytes, or events for as long as somebody listens: the type is all there is to check.

@@ -172,6 +172,8 @@ export class Tasks {
            'The upstream answered ' || json_extract(line, '$.response.status_code') || '.')
        FROM outcome JOIN task USING (seq) WHERE ok = 0 AND claimed_at IS NOT NULL`,
     );
+    // Never the last place, which is the end's: places only grow.
+    this.#sql.exec("DELETE FROM recorded WHERE seq IN (SELECT seq FROM outcome WHERE ok = 0)");
     this.#sql.exec("DELETE FROM outcome WHERE ok = 0");
     const moved = this.#sql
       .exec(
