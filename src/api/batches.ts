@@ -1,24 +1,42 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
+import { readWait } from "../core/prefer.ts";
 import { batchStub, projectStub } from "../stubs.ts";
-import { type BatchObject, batchList, batchObject, batchStatus } from "../wire/batch.ts";
+import {
+  type BatchList,
+  type BatchObject,
+  batchList,
+  batchObject,
+  batchStatus,
+} from "../wire/batch.ts";
 import { noSuch, type Problem, type Result } from "../wire/errors.ts";
 import { batchId } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
-import { onBatches, refusal, refusals } from "./openapi.ts";
+import { notModified, onBatches, refusal, refusals } from "./openapi.ts";
+import { taggedJson } from "./tagged.ts";
 
 /** The `{id}` of a route. Any text is taken: what names nothing is 404, whatever it looks like. */
 export const idParams = z.object({ id: z.string() });
 
-/** The batch object of an id, through its own object. */
+/** How long to wait for a batch: for its end, or for it to be other than the client knows it. */
+interface Wait {
+  seconds: number;
+  ifNoneMatch: string | undefined;
+}
+
+/** The batch object of an id, through its own object; at once, or once there is news of it. */
 export async function findBatch(
   env: Env,
   project: string,
   id: string,
+  wait?: Wait,
 ): Promise<Result<BatchObject>> {
   if (!batchId.safeParse(id).success) return noSuch("batch", id);
-  const found = await batchStub(env, { project, batch_id: id }).view();
+  const stub = batchStub(env, { project, batch_id: id });
+  const found = wait
+    ? await stub.viewWhen(wait.seconds * 1000, wait.ifNoneMatch)
+    : await stub.view();
   return found.ok ? found : noSuch("batch", id);
 }
 
@@ -28,7 +46,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     description: "The batch.",
     content: { "application/json": { schema: batchObject } },
   };
-  const responses = { 200: one, 404: refusal("No such batch."), ...refusals };
+  const responses = { 200: one, ...notModified, 404: refusal("No such batch."), ...refusals };
 
   const list = createRoute({
     method: "get",
@@ -51,6 +69,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
         description: "A page of batches.",
         content: { "application/json": { schema: batchList } },
       },
+      ...notModified,
       ...refusals,
     },
   });
@@ -65,17 +84,14 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     const data = found
       .flatMap((batch) => (batch.ok ? [batch.value] : []))
       .filter((batch) => matches(batch, status, search));
-    return c.json(
-      {
-        object: "list" as const,
-        data,
-        first_id: data[0]?.id ?? null,
-        // Of the page, listed or not: the next one starts behind it.
-        last_id: page.value.data.at(-1) ?? null,
-        has_more: page.value.hasMore,
-      },
-      200,
-    );
+    return taggedJson(c, {
+      object: "list",
+      data,
+      first_id: data[0]?.id ?? null,
+      // Of the page, listed or not: the next one starts behind it.
+      last_id: page.value.data.at(-1) ?? null,
+      has_more: page.value.hasMore,
+    } satisfies BatchList);
   });
 
   const retrieve = createRoute({
@@ -83,14 +99,26 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     path: "/v1/batches/{id}",
     operationId: "retrieveBatch",
     summary: "Look at a batch",
+    description:
+      "With `Prefer: wait=N` (30 seconds at most) the answer comes as soon as the batch has ended or, with `If-None-Match`, as soon as it is other than the client knows it; after N seconds it comes as it stands. `Preference-Applied` says how long was granted.",
     ...onBatches,
-    request: { params: idParams },
+    request: {
+      params: idParams,
+      headers: z.object({
+        prefer: z.string().optional().meta({ example: "wait=20" }),
+        "if-none-match": z.string().optional(),
+      }),
+    },
     responses,
   });
   app.openapi(retrieve, async (c) => {
     const { id } = c.req.valid("param");
-    const found = await findBatch(c.env, c.get("project"), id);
-    return found.ok ? c.json(found.value, 200) : refused(c, found.problem);
+    const { prefer, "if-none-match": ifNoneMatch } = c.req.valid("header");
+    const seconds = readWait(prefer);
+    const wait = seconds === undefined ? undefined : { seconds, ifNoneMatch };
+    const found = await findBatch(c.env, c.get("project"), id, wait);
+    if (!found.ok) return refused(c, found.problem);
+    return taggedJson(c, found.value, wait && { "preference-applied": `wait=${seconds}` });
   });
 }
 

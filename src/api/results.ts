@@ -2,16 +2,17 @@ import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { ResultsPage } from "../batch/engine.ts";
 import type { OutcomeKind, OutcomeRow } from "../batch/store/outcomes.ts";
-import { readContent } from "../core/content.ts";
-import { errorMessage } from "../core/outcome.ts";
+import { etagOf } from "../core/etag.ts";
 import { batchStub } from "../stubs.ts";
-import type { Endpoint } from "../wire/batch.ts";
+import { type BatchObject, type Endpoint, hasEnded } from "../wire/batch.ts";
 import type { Result } from "../wire/errors.ts";
 import type { BatchRef } from "../wire/messages.ts";
-import { type OutputLine, outputLine, type Summary, summary } from "../wire/results.ts";
+import { outputLine, type Summary, summary } from "../wire/results.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
-import { jsonLines, onBatches, refusal, refusals } from "./openapi.ts";
+import { failureOf, readLine, successOf } from "./entries.ts";
+import { addSchema, jsonLines, notModified, onBatches, refusal, refusals } from "./openapi.ts";
+import { tagged, taggedJson, unchanged } from "./tagged.ts";
 
 /** Rows asked of a Batch at once; it sends fewer when they are long. */
 const PAGE_ROWS = 1_000;
@@ -19,9 +20,7 @@ const JSONL = "application/jsonl";
 
 /** GET /v1/batches/{id}/results: the summary, or output lines, from the first outcome on. */
 export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
-  // Not `register`: it needs a schema that was made after the router's own module was loaded.
-  const { $schema, ...line } = z.toJSONSchema(z.object(outputLine.shape), { io: "input" });
-  app.openAPIRegistry.registerComponent("schemas", "OutputLine", line as never);
+  addSchema(app, "OutputLine", outputLine);
   const route = createRoute({
     method: "get",
     path: "/v1/batches/{id}/results",
@@ -45,6 +44,7 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
           [JSONL]: { schema: jsonLines("OutputLine") },
         },
       },
+      ...notModified,
       404: refusal("No such batch."),
       ...refusals,
     },
@@ -68,21 +68,35 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
       const { rows, nextAfter } = page.value;
       const more = { hasMore: nextAfter !== null, lastId: lastIdOf(rows) };
       if (jsonl) {
-        return c.body(rows.map(({ line }) => `${line}\n`).join(""), 200, {
-          ...headers,
-          ...nextLink(c.req.url, more),
-        }) as never;
+        const link = nextLink(c.req.url, more);
+        return tagged(c, rows.map(({ line }) => `${line}\n`).join(""), { ...headers, ...link });
       }
       const summed = pageSummary(batch.endpoint, rows, batch.request_counts.total, more);
-      return c.json(summed, 200, { vary: "accept" });
+      return taggedJson(c, summed, headers);
     }
+    const etag = etagOfResults(batch, jsonl);
+    const same = unchanged(c, etag, { ...headers, etag });
+    if (same) return same;
     const next = page.value.rows[0]?.seq ?? Number.MAX_SAFE_INTEGER;
     const start = typeof first === "number" ? first : next - 1;
     const pieces = jsonl
       ? lines(c.env, ref, "all", start)
       : summaryPieces(c.env, ref, batch.endpoint, batch.request_counts.total, start);
-    return c.body(streamOf(pieces), 200, headers) as never;
+    return c.body(streamOf(pieces), 200, { ...headers, etag }) as never;
   });
+}
+
+/**
+ * The tag of all results, by what they are made of and not by their bytes, which are streamed: a run
+ * only adds outcomes. While it runs, more of them may come while the answer is under way, so the tag
+ * is a weak one then.
+ */
+function etagOfResults(batch: BatchObject, jsonl: boolean): string {
+  const { status, request_counts, muster } = batch;
+  const { total } = request_counts;
+  const finished = total - muster.counts.pending - muster.counts.running;
+  const etag = etagOf(JSON.stringify([muster.run, total, finished, jsonl]));
+  return hasEnded(status) ? etag : `W/${etag}`;
 }
 
 function readPage(
@@ -136,7 +150,7 @@ async function* summaryPieces(
     yield kind === "output" ? '{"success":[' : '],"errors":[';
     for await (const rows of pages(env, ref, kind, afterSeq)) {
       const entries = rows.map((row) =>
-        JSON.stringify(kind === "output" ? successOf(endpoint, row) : errorOf(row)),
+        JSON.stringify(kind === "output" ? successOf(endpoint, row) : failureOf(row)),
       );
       if (entries.length > 0) yield (counts[kind] > 0 ? "," : "") + entries.join(",");
       counts[kind] += entries.length;
@@ -155,7 +169,7 @@ function pageSummary(
   const errors: Summary["errors"] = [];
   for (const row of rows) {
     if (row.ok === 1) success.push(successOf(endpoint, row));
-    else errors.push(errorOf(row));
+    else errors.push(failureOf(row));
   }
   return {
     success,
@@ -168,29 +182,9 @@ function pageSummary(
   };
 }
 
-const lineOf = (row: OutcomeRow) => JSON.parse(row.line) as OutputLine;
-
-function successOf(endpoint: Endpoint, row: OutcomeRow): Summary["success"][number] {
-  const { custom_id, response } = lineOf(row);
-  const body = response?.body;
-  const usage = typeof body === "object" && body !== null && "usage" in body ? body.usage : null;
-  return { task_id: custom_id, content: readContent(endpoint, body), usage, status: "success" };
-}
-
-function errorOf(row: OutcomeRow): Summary["errors"][number] {
-  const { custom_id, response, error } = lineOf(row);
-  const retry = row.retry === 1;
-  if (response === null) {
-    return { task_id: custom_id, error: error?.message ?? "No answer.", retry };
-  }
-  const status_code = response.status_code;
-  const message = errorMessage(response.body) ?? `The upstream answered ${status_code}.`;
-  return { task_id: custom_id, error: message, status_code, retry };
-}
-
 function lastIdOf(rows: readonly OutcomeRow[]): string | null {
   const last = rows.at(-1);
-  return last === undefined ? null : lineOf(last).custom_id;
+  return last === undefined ? null : readLine(last.line).custom_id;
 }
 
 function nextLink(
