@@ -220,7 +220,7 @@ async function openBatch(
       ? null
       : (webhook.secret ?? newSecret(crypto.getRandomValues(new Uint8Array(32))));
   const made = newBatchId(turn.seed);
-  const id = await index.addBatch(made, turn.fingerprint, turn.isRetry);
+  const id = await index.addBatch(made, asked.endpoint, turn.fingerprint, turn.isRetry);
   const nowMs = Date.now();
   const batch: NewBatch = {
     project,
@@ -237,6 +237,8 @@ async function openBatch(
     webhook_secret: secret,
     on_unknown: options.on_unknown,
     input_sha256: inputSha256,
+    call_headers: null,
+    announced: null,
     source_key: sourceKey,
     created_at: nowMs,
     expires_at: nowMs + (windowMs(options.completion_window) ?? 0),

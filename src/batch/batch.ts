@@ -40,7 +40,7 @@ export class Batch extends DurableObject<Env> {
 
   /** See {@link Engine.view}. */
   view(): Result<BatchObject> {
-    return this.#engine?.view() ?? NOT_OPENED;
+    return this.#client?.view() ?? NOT_OPENED;
   }
 
   /** See {@link Listening.view}. */
@@ -55,42 +55,47 @@ export class Batch extends DurableObject<Env> {
 
   /** See {@link Engine.cancel}. */
   cancel(): Result<BatchObject> {
-    return this.#engine?.cancel() ?? NOT_OPENED;
+    return this.#client?.cancel() ?? NOT_OPENED;
   }
 
   /** See {@link Engine.pause}. */
   pause(): Result<BatchObject> {
-    return this.#engine?.pause() ?? NOT_OPENED;
+    return this.#client?.pause() ?? NOT_OPENED;
   }
 
   /** See {@link Engine.resume}. */
   resume(): Result<BatchObject> {
-    return this.#engine?.resume() ?? NOT_OPENED;
+    return this.#client?.resume() ?? NOT_OPENED;
   }
 
   /** See {@link Engine.change}. */
   change(change: BatchChange): Result<BatchObject> {
-    return this.#engine?.change(change) ?? NOT_OPENED;
+    return this.#client?.change(change) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.retry}. */
   retry(): Result<BatchObject> {
-    return this.#engine?.retry() ?? NOT_OPENED;
+    return this.#client?.retry() ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.remove}. */
+  remove(): Result<null> {
+    return this.#client?.remove() ?? NOT_OPENED;
   }
 
   /** See {@link Engine.task}. */
   task(customId: string): Result<TaskHistory> {
-    return this.#engine?.task(customId) ?? NOT_OPENED;
+    return this.#client?.task(customId) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.deliveries}. */
   deliveries(): DeliveryHistory[] {
-    return this.#engine?.deliveries() ?? [];
+    return this.#client?.deliveries() ?? [];
   }
 
   /** See {@link Engine.resend}. */
   resend(id: string): Result<DeliveryHistory> {
-    return this.#engine?.resend(id) ?? NOT_OPENED;
+    return this.#client?.resend(id) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.erase}. */
@@ -104,7 +109,7 @@ export class Batch extends DurableObject<Env> {
     after: number | { customId: string },
     limit: number,
   ): Result<ResultsPage> {
-    return this.#engine?.results(kind, after, limit) ?? NOT_OPENED;
+    return this.#client?.results(kind, after, limit) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.exchange}. */
@@ -119,6 +124,11 @@ export class Batch extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     if ((await this.#engine?.alarm()) === "gone") this.#engine = undefined;
+  }
+
+  /** The engine as clients reach it: to them a batch that was removed is none. */
+  get #client(): Engine | undefined {
+    return this.#engine?.isRemoved() ? undefined : this.#engine;
   }
 
   async #start(): Promise<Engine> {

@@ -213,6 +213,29 @@ export class Engine {
     return this.view();
   }
 
+  /** Deletes the batch and all that it holds, once it has ended. Nobody finds it from then on. */
+  remove(): Result<null> {
+    const row = this.#store.rows.get();
+    if (row === undefined) return NOT_OPENED;
+    const nowMs = this.#world.nowMs();
+    if (!this.#store.rows.remove(nowMs)) {
+      return refuse(
+        "invalid_request",
+        `This batch is ${row.status}; only one that has ended can be deleted. Cancel it first.`,
+        "id",
+        "batch_not_ended",
+      );
+    }
+    // The sweep deletes it here and in the project's index, however often it takes.
+    this.#arm(nowMs + 1);
+    return ok(null);
+  }
+
+  /** Whether its client deleted it; there is something left of it until the sweep is done. */
+  isRemoved(): boolean {
+    return (this.#store.rows.get()?.removed_at ?? null) !== null;
+  }
+
   /** What happened to a task. */
   task(customId: string): Result<TaskHistory> {
     const found = readHistory(this.#store.sql, customId);

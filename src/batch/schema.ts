@@ -200,6 +200,14 @@ export const migrations: SQLSchemaMigration[] = [
         WHEN new.status IN ('completed', 'failed', 'expired', 'cancelled')
         BEGIN INSERT INTO recorded (seq) VALUES (NULL); END;`,
   },
+  {
+    idMonotonicInc: 7,
+    description: "headers of a batch's calls, how many tasks it was opened with, and its removal",
+    sql: `
+      ALTER TABLE batch ADD COLUMN call_headers TEXT;
+      ALTER TABLE batch ADD COLUMN announced INTEGER;
+      ALTER TABLE batch ADD COLUMN removed_at INTEGER;`,
+  },
 ];
 
 /**
@@ -241,6 +249,10 @@ export type BatchRow = {
   ending: Ending | null;
   /** JSON: validation errors. */
   errors: string | null;
+  /** JSON: headers that each call carries as the client sent them. */
+  call_headers: string | null;
+  /** How many tasks its file has, where that is known before it is read. */
+  announced: number | null;
   /** The R2 key of the input file, and how far it has been read: whole lines only. */
   source_key: string | null;
   source_offset: number;
@@ -254,6 +266,8 @@ export type BatchRow = {
   expired_at: number | null;
   cancelling_at: number | null;
   cancelled_at: number | null;
+  /** When its client deleted it. */
+  removed_at: number | null;
   /** The status and the calls in flight that the project knows of, and when it was told. */
   told_status: BatchStatus | null;
   told_running: number;

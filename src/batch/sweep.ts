@@ -101,7 +101,7 @@ async function step(
   // A project out of reach holds up no webhook of the batch's own, nor a slow receiver the project.
   const [told, sent] = await Promise.allSettled([
     tellProject(store, world),
-    sendWebhooks(store, world, row),
+    row.removed_at === null && sendWebhooks(store, world, row),
   ]);
   if (told.status === "rejected") throw told.reason;
   if (sent.status === "rejected") throw sent.reason;
@@ -115,6 +115,7 @@ async function step(
 
 /** When an ended batch is deleted; undefined for one that has not ended. */
 export function deleteAtMs(row: BatchRow, config: Config): number | undefined {
+  if (row.removed_at !== null) return row.removed_at;
   const endedMs = row.completed_at ?? row.expired_at ?? row.cancelled_at ?? row.failed_at;
   return endedMs === null ? undefined : endedMs + config.retentionMs;
 }

@@ -33,7 +33,8 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
     cancelling_at: secondsOrNull(row.cancelling_at),
     cancelled_at: secondsOrNull(row.cancelled_at),
     request_counts: {
-      total: progress.total,
+      // Of a file that is being read, all that it has.
+      total: Math.max(progress.total, row.status === "failed" ? 0 : (row.announced ?? 0)),
       completed: progress.succeeded,
       failed: progress.failed,
     },

@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
+import type { Endpoint as BatchEndpoint } from "../wire/batch.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
@@ -20,7 +21,13 @@ import {
   migrations,
   type PartRow,
 } from "./schema.ts";
-import { type BatchQuery, type FileQuery, type Page, ProjectStore } from "./store.ts";
+import {
+  type BatchQuery,
+  type EndpointQuery,
+  type FileQuery,
+  type Page,
+  ProjectStore,
+} from "./store.ts";
 import { type Assembly, type UploadState, Uploads } from "./uploads.ts";
 
 /** R2 deletes at most 1,000 keys in one call. */
@@ -62,18 +69,24 @@ export class Project extends DurableObject<Env> {
   /**
    * Puts a batch into the index, before it is opened: a batch that runs is always listed.
    *
+   * @param endpoint what it calls.
    * @param fingerprint of the request that asks for it, for a retry of it to be known by.
    * @param isRetry whether the request says that it was sent before.
    * @returns the id to open the batch with: another one's, if this is a retry of its request.
    */
-  addBatch(batchId: string, fingerprint: string | null, isRetry: boolean): string {
+  addBatch(
+    batchId: string,
+    endpoint: BatchEndpoint,
+    fingerprint: string | null,
+    isRetry: boolean,
+  ): string {
     const store = this.#opened();
     const nowMs = Date.now();
     const before =
       isRetry && fingerprint !== null
         ? store.batchAskedWith(fingerprint, nowMs - RETRY_OF_MS)
         : undefined;
-    if (before === undefined) store.addBatch(batchId, fingerprint, nowMs);
+    if (before === undefined) store.addBatch(batchId, endpoint, fingerprint, nowMs);
     return before ?? batchId;
   }
 
@@ -113,6 +126,7 @@ export class Project extends DurableObject<Env> {
   /** Takes a batch and its output files out: one that could not be opened, or is no longer kept. */
   removeBatch(batchId: string): void {
     this.#opened().removeBatch(batchId, Date.now());
+    this.#arm();
   }
 
   /** Batch ids, the newest first. */
@@ -123,6 +137,16 @@ export class Project extends DurableObject<Env> {
       return refuse("invalid_request", `No batch with id '${after}'.`, "after");
     }
     return ok(store.batches(query));
+  }
+
+  /** Ids of one endpoint's batches, the newest first. */
+  listBatchesOf(query: EndpointQuery): Result<Page<string>> {
+    const store = this.#opened();
+    const unknown = [query.older, query.newer].find(
+      (id) => id !== undefined && !store.isCursor(id),
+    );
+    if (unknown !== undefined) return noSuch("batch", unknown);
+    return ok(store.batchesOf(query));
   }
 
   /** Takes what a batch tells of itself. */

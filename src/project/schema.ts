@@ -175,6 +175,14 @@ export const migrations: SQLSchemaMigration[] = [
       CREATE INDEX IF NOT EXISTS endpoint_attempt_started
         ON endpoint_attempt (endpoint_id, started_at);`,
   },
+  {
+    idMonotonicInc: 7,
+    description: "which endpoint a batch calls: one door lists the batches of one endpoint",
+    sql: `
+      ALTER TABLE batch ADD COLUMN endpoint TEXT;
+      CREATE INDEX IF NOT EXISTS batch_endpoint ON batch (endpoint, batch_id)
+        WHERE endpoint IS NOT NULL;`,
+  },
 ];
 
 export type UploadRow = {

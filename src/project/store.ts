@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import type { Sql } from "../core/sql.ts";
-import type { BatchStatus } from "../wire/batch.ts";
+import type { BatchStatus, Endpoint } from "../wire/batch.ts";
 import type { anyPurpose } from "../wire/file.ts";
-import { firstBatchId } from "../wire/ids.ts";
+import { firstBatchId, ownInputFileId } from "../wire/ids.ts";
 import { Digests } from "./digests.ts";
 import type { FileRow } from "./schema.ts";
 
@@ -18,6 +18,14 @@ export interface BatchQuery {
   status: BatchStatus | undefined;
   /** A part of the id, the model or the metadata, in any case. */
   search: string | undefined;
+}
+
+/** A page of one endpoint's batches: those just older than one of them, or just newer. */
+export interface EndpointQuery {
+  endpoint: Endpoint;
+  older: string | undefined;
+  newer: string | undefined;
+  limit: number;
 }
 
 export interface FileQuery {
@@ -41,12 +49,14 @@ export class ProjectStore {
   }
 
   /** Adds a batch. Its id sorts by its time of creation. */
-  addBatch(batchId: string, fingerprint: string | null, nowMs: number): void {
+  addBatch(batchId: string, endpoint: Endpoint, fingerprint: string | null, nowMs: number): void {
     this.#sql.exec(
-      "INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint) VALUES (?, ?, ?)",
+      `INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint, endpoint)
+       VALUES (?, ?, ?, ?)`,
       batchId,
       nowMs,
       fingerprint,
+      endpoint,
     );
   }
 
@@ -63,13 +73,14 @@ export class ProjectStore {
       .toArray()[0]?.batch_id;
   }
 
-  /** Takes a batch and its output files out. */
+  /** Takes a batch and its output files out. An input file of its own expires now. */
   removeBatch(batchId: string, nowMs: number): void {
     this.digests.remove(batchId);
     this.#remember("batch", "batch_id", batchId, nowMs);
     this.#remember("file", "batch_id", batchId, nowMs);
     this.#sql.exec("DELETE FROM batch WHERE batch_id = ?", batchId);
     this.#sql.exec("DELETE FROM file WHERE batch_id = ?", batchId);
+    this.#sql.exec("UPDATE file SET expires_at = ? WHERE id = ?", nowMs, ownInputFileId(batchId));
   }
 
   /** Whether a batch is in the index, or was a short while ago: a list may go on behind it. */
@@ -104,6 +115,22 @@ export class ProjectStore {
       )
       .toArray();
     return { data: rows.slice(0, limit).map((row) => row.batch_id), hasMore: rows.length > limit };
+  }
+
+  /** Ids of one endpoint's batches, the newest first. */
+  batchesOf({ endpoint, older, newer, limit }: EndpointQuery): Page<string> {
+    const rows = this.#sql
+      .exec<{ batch_id: string }>(
+        `SELECT batch_id FROM batch WHERE endpoint = ? AND batch_id < ? AND batch_id > ?
+         ORDER BY batch_id ${newer === undefined ? "DESC" : "ASC"} LIMIT ?`,
+        endpoint,
+        older ?? "batch_~",
+        newer ?? "",
+        limit + 1,
+      )
+      .toArray();
+    const data = rows.slice(0, limit).map((row) => row.batch_id);
+    return { data: newer === undefined ? data : data.reverse(), hasMore: rows.length > limit };
   }
 
   /** Adds a file. The same id twice is one file, the first. @returns the file of that id. */

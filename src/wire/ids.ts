@@ -60,6 +60,11 @@ export function newPartId(seed = newSeed()): string {
   return `part_${seed}`;
 }
 
+/** The file that a batch's input is kept in when its requests came with it, and were too many. */
+export function ownInputFileId(batch: string): string {
+  return newFileId(batch.slice("batch_".length));
+}
+
 /** A new webhook endpoint's id. It sorts by its time of creation. */
 export function newEndpointId(): string {
   return `whe_${hex()}`;

@@ -279,7 +279,9 @@ function askedAgainAfter(batchId: string, ms: number): Promise<string> {
     const { fingerprint } = storage.sql
       .exec<{ fingerprint: string }>("SELECT fingerprint FROM batch WHERE batch_id = ?", batchId)
       .one();
-    return atTime(Date.now() + ms, () => object.addBatch(newBatchId(), fingerprint, true));
+    return atTime(Date.now() + ms, () =>
+      object.addBatch(newBatchId(), "/v1/embeddings", fingerprint, true),
+    );
   });
 }
 

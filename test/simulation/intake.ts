@@ -38,6 +38,8 @@ export function drawIntake(chance: Chance, number: number, nowMs: number): Intak
     webhook_secret: webhook ? "whsec_dGVzdA==" : null,
     on_unknown: chance.maybe(0.3) ? "fail" : "retry",
     input_sha256: null,
+    call_headers: null,
+    announced: null,
     source_key: fromFile ? "files/1" : null,
     created_at: nowMs,
     expires_at: nowMs + (windowMs(window) ?? 0),

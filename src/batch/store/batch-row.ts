@@ -20,6 +20,8 @@ export type NewBatch = Pick<
   | "webhook_secret"
   | "on_unknown"
   | "input_sha256"
+  | "call_headers"
+  | "announced"
   | "source_key"
   | "created_at"
   | "expires_at"
@@ -46,9 +48,10 @@ export class BatchRows {
     const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
          completion_window, metadata, max_concurrency, priority, output_expires_after_s,
-         webhook_url, webhook_secret, on_unknown, input_sha256, source_key, created_at, expires_at,
-         status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating') RETURNING id`,
+         webhook_url, webhook_secret, on_unknown, input_sha256, call_headers, announced, source_key,
+         created_at, expires_at, status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
+       RETURNING id`,
       row.project,
       row.batch_id,
       row.upstream,
@@ -63,6 +66,8 @@ export class BatchRows {
       row.webhook_secret,
       row.on_unknown,
       row.input_sha256,
+      row.call_headers,
+      row.announced,
       row.source_key,
       row.created_at,
       row.expires_at,
@@ -143,7 +148,7 @@ export class BatchRows {
          in_progress_at = ?, expires_at = ?, finalizing_at = NULL, completed_at = NULL,
          expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL, outcomes_sha256 = NULL,
          told_status = NULL
-       WHERE status IN ('completed', 'expired', 'cancelled') RETURNING id`,
+       WHERE status IN ('completed', 'expired', 'cancelled') AND removed_at IS NULL RETURNING id`,
       nowMs,
       expiresAtMs,
     );
@@ -152,6 +157,15 @@ export class BatchRows {
   /** Notes that the outcomes of a file are deleted. */
   erased(kind: "output" | "error", nowMs: number): void {
     this.#sql.exec(`UPDATE batch SET ${kind}_erased_at = coalesce(${kind}_erased_at, ?)`, nowMs);
+  }
+
+  /** The client has no more use for it. False when it has not ended, or was removed already. */
+  remove(nowMs: number): boolean {
+    return this.#moved(
+      `UPDATE batch SET removed_at = ? WHERE removed_at IS NULL
+         AND status IN ('completed', 'failed', 'expired', 'cancelled') RETURNING id`,
+      nowMs,
+    );
   }
 
   /** Nothing is handed out until it is resumed. False when it is paused, or has ended. */

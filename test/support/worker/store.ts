@@ -32,6 +32,8 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     webhook_secret: null,
     on_unknown: "retry",
     input_sha256: null,
+    call_headers: null,
+    announced: null,
     source_key: null,
     created_at: nowMs,
     expires_at: nowMs + 86_400_000,
