@@ -1,5 +1,6 @@
 import { z } from "zod";
 import {
+  apiNames,
   baseUrl,
   LIMIT_FIELDS,
   type NumberField,
@@ -43,6 +44,7 @@ export const variables = z.object({
   MUSTER_API_KEYS: optional(apiKeys.optional()),
   UPSTREAM_BASE_URL: optional(baseUrl.optional()),
   UPSTREAMS: optional(upstreamList.optional()),
+  UPSTREAM_API: optional(apiNames.optional()),
   UPSTREAM_API_KEY: optional(upstreamKey.optional()),
   UPSTREAM_RPM: optional(wholeNumber(LIMIT_FIELDS.rpm).optional()),
   UPSTREAM_TPM: optional(wholeNumber(LIMIT_FIELDS.tpm).optional()),
@@ -170,7 +172,13 @@ function nameOf(path: readonly PropertyKey[]): string {
 type Variables = z.infer<typeof variables>;
 
 /** The variables that describe the one upstream there is without UPSTREAMS. */
-const ALONE = ["UPSTREAM_BASE_URL", "UPSTREAM_RPM", "UPSTREAM_TPM", "UPSTREAM_BURST"] as const;
+const ALONE = [
+  "UPSTREAM_BASE_URL",
+  "UPSTREAM_API",
+  "UPSTREAM_RPM",
+  "UPSTREAM_TPM",
+  "UPSTREAM_BURST",
+] as const;
 
 /** @throws {ConfigError} when keys are missing, or when upstreams are described in both ways. */
 function upstreamsOf(v: Variables, vars: object): Upstream[] {
@@ -201,7 +209,7 @@ function upstreamsOf(v: Variables, vars: object): Upstream[] {
     {
       name: "default",
       baseUrl: v.UPSTREAM_BASE_URL,
-      api: "openai",
+      apis: v.UPSTREAM_API ?? ["openai"],
       apiKey: v.UPSTREAM_API_KEY,
       models: ["*"],
       quotas: [{ name: "default", models: ["*"], limits }],

@@ -16,6 +16,7 @@ const limitsOf = (vars: Vars) => upstreamOf(vars)?.quotas[0].limits;
 const READ: Record<Variable, (vars: Vars) => unknown> = {
   MUSTER_API_KEYS: (vars) => parseConfig(vars).apiKeys,
   UPSTREAM_BASE_URL: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.baseUrl,
+  UPSTREAM_API: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.apis,
   UPSTREAM_API_KEY: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.apiKey,
   UPSTREAM_RPM: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.rpm,
   UPSTREAM_TPM: (vars) => limitsOf({ ...UPSTREAM, ...vars })?.tpm,
@@ -70,6 +71,14 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
       ["https://api.openai.com/", "https://api.openai.com"],
       [" http://localhost:11434/v1 ", "http://localhost:11434/v1"],
       ["http://[::1]:8080/a/b", "http://[::1]:8080/a/b"],
+    ],
+  },
+  UPSTREAM_API: {
+    unset: ["openai"],
+    taken: [
+      ["openai", ["openai"]],
+      [" anthropic ", ["anthropic"]],
+      ["anthropic, openai", ["openai", "anthropic"]],
     ],
   },
   UPSTREAM_API_KEY: { unset: undefined, taken: [[" sk-abc:DEF_123 ", "sk-abc:DEF_123"]] },
@@ -216,6 +225,10 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
       "https://host.example/v1#",
     ],
     says: "an http(s) URL without query or fragment",
+  },
+  UPSTREAM_API: {
+    texts: ["OpenAI", "gemini", "openai,gemini", "openai,,anthropic", "openai anthropic"],
+    says: "openai or anthropic, or both as openai,anthropic",
   },
   UPSTREAM_API_KEY: {
     texts: ["sk-with space", "sk-with\nnewline", "schlüssel-123", "sk-\u0000nul"],

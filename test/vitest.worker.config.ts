@@ -11,6 +11,7 @@ export default defineProject({
         bindings: {
           MUSTER_API_KEYS: "default:sk-test-default,other:sk-test-other",
           UPSTREAM_BASE_URL: inject<string>("upstreamUrl"),
+          UPSTREAM_API: "openai,anthropic",
           UPSTREAM_API_KEY: "sk-upstream-secret",
           UPSTREAM_TIMEOUT_MS: "1000",
           CONSUMER_LANES: "50",

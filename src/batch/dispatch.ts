@@ -2,6 +2,7 @@ import { type Route, routesOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
 import { isStreamable } from "../core/stream-request.ts";
+import { readCallHeaders } from "../wire/call-headers.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
 import { Permits } from "./permits.ts";
@@ -205,10 +206,13 @@ export class Dispatch {
         store.holders.seen(holder, nowMs);
         return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs);
       });
-      const upstream = this.#route(this.#row())?.upstream.name ?? "";
+      const row = this.#row();
+      const upstream = this.#route(row)?.upstream.name ?? "";
+      const headers = row.call_headers === null ? undefined : readCallHeaders(row.call_headers);
       return claimed.map((task, index) => ({
         ...task,
         upstream,
+        headers,
         startInMs: startInMs[index] ?? 0,
       }));
     } catch (error) {

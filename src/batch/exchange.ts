@@ -54,6 +54,8 @@ export interface Assignment {
   attempt: number;
   /** Where to call, by its name in the configuration. */
   upstream: string;
+  /** What the call carries beside the upstream's own headers. */
+  headers?: Readonly<Record<string, string>> | undefined;
   body: string;
   /** The permit starts this many milliseconds after the answer. */
   startInMs: number;

@@ -1,4 +1,4 @@
-import type { SimulatorSettings } from "../simulator/index.ts";
+import type { Simulator, SimulatorSettings } from "../simulator/index.ts";
 import type { Settings } from "./settings.ts";
 
 /**
@@ -18,4 +18,9 @@ export function simulatorSettings({ upstreams, vars }: Settings): SimulatorSetti
     latency: { kind: "lognormal", medianMs: 250, sigma: 0.5, maxMs: 5_000 },
     limits,
   };
+}
+
+/** What tells Muster to call a simulator, which speaks as OpenAI and as Anthropic do. */
+export function simulatorVars(simulator: Simulator): Record<string, string> {
+  return { UPSTREAM_BASE_URL: simulator.url, UPSTREAM_API: "openai,anthropic" };
 }

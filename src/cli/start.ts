@@ -1,7 +1,7 @@
 import { ConfigError } from "../config.ts";
 import { startSimulator } from "../simulator/index.ts";
 import { Failure, fail } from "./failure.ts";
-import { simulatorSettings } from "./local-upstream.ts";
+import { simulatorSettings, simulatorVars } from "./local-upstream.ts";
 import { type MusterOptions, startMuster } from "./serve.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { onStopSignal } from "./signals.ts";
@@ -15,7 +15,7 @@ async function main(): Promise<void> {
     ? await startSimulator(simulatorSettings(settings))
     : undefined;
   try {
-    const vars = { ...settings.vars, ...(simulator && { UPSTREAM_BASE_URL: simulator.url }) };
+    const vars = { ...settings.vars, ...(simulator && simulatorVars(simulator)) };
     console.log("Starting Muster…");
     await serve(settings, { ...settings, vars, onLine: teller(settings.verbose) }, stopping);
   } finally {

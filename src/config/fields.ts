@@ -73,6 +73,21 @@ export const baseUrl = z
     return url.href.replace(/\/+$/, "");
   });
 
+/** The APIs that an upstream may speak, and with them the endpoints it has. */
+export const APIS = ["openai", "anthropic"] as const;
+export type Api = (typeof APIS)[number];
+
+const APIS_TAKES = `${APIS.join(" or ")}, or both as ${APIS.join(",")}`;
+
+/** Some of {@link APIS}, separated by commas. */
+export const apiNames = text.transform((value, context): Api[] => {
+  const names = value.split(",").map((name) => name.trim());
+  const apis = APIS.filter((api) => names.includes(api));
+  if (apis.length === new Set(names).size) return apis;
+  context.addIssue({ code: "custom", message: APIS_TAKES });
+  return z.NEVER;
+});
+
 /** An upstream's key, as it can stand in a header. */
 export const upstreamKey = text.regex(
   /^[\x21-\x7e]+$/,

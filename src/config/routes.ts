@@ -1,3 +1,4 @@
+import type { Api } from "./fields.ts";
 import type { Quota, Upstream } from "./upstreams.ts";
 
 /** One way for a call: the upstream, and the quota it counts against. */
@@ -15,7 +16,7 @@ export function routesOf(upstreams: readonly Upstream[], endpoint: string, model
   const api = apiOf(endpoint);
   const routes: Route[] = [];
   for (const upstream of upstreams) {
-    if (upstream.api !== api || !matches(upstream.models, model)) continue;
+    if (!upstream.apis.includes(api) || !matches(upstream.models, model)) continue;
     const quota = upstream.quotas.find(({ models }) => matches(models, model));
     // The last quota has the upstream's own models.
     if (quota !== undefined) routes.push({ upstream, quota });
@@ -42,8 +43,11 @@ export function unservedBy(
   const known = new Map<string, string | undefined>();
   const explain = (model: string) => {
     if (routesOf(upstreams, endpoint, model).length > 0) return undefined;
-    const served = upstreams.filter(({ api }) => api === apiOf(endpoint));
-    if (served.length === 0) return `no upstream of this Muster has ${endpoint}.`;
+    const api = apiOf(endpoint);
+    const served = upstreams.filter(({ apis }) => apis.includes(api));
+    if (served.length === 0) {
+      return `no upstream of this Muster has ${endpoint}; one whose 'api' is ${api} would.`;
+    }
     const models = [...new Set(served.flatMap((upstream) => upstream.models))].join(", ");
     const what = model === "" ? "a body without a model" : `the model '${model.slice(0, 100)}'`;
     return `no upstream serves ${what} on ${endpoint}; served there: ${models}.`;
@@ -55,7 +59,7 @@ export function unservedBy(
 }
 
 /** Anthropic's API has one endpoint, which OpenAI's has not. */
-function apiOf(endpoint: string): Upstream["api"] {
+export function apiOf(endpoint: string): Api {
   return endpoint === "/v1/messages" ? "anthropic" : "openai";
 }
 

@@ -1,10 +1,6 @@
 import { z } from "zod";
 import type { UpstreamLimits } from "../core/admission.ts";
-import { baseUrl, jsonNumber, LIMIT_FIELDS, upstreamKey } from "./fields.ts";
-
-/** The protocols an upstream may speak; they differ in how the key is sent and in the endpoints. */
-export const APIS = ["openai", "anthropic"] as const;
-export type Api = (typeof APIS)[number];
+import { APIS, type Api, baseUrl, jsonNumber, LIMIT_FIELDS, upstreamKey } from "./fields.ts";
 
 /** One quota of an upstream: some of its models and the limits they share. One Limiter object each. */
 export interface Quota {
@@ -20,7 +16,8 @@ export interface Upstream {
   name: string;
   /** Ends in `/v1` as a rule; never in a slash. */
   baseUrl: string;
-  api: Api;
+  /** Those that it speaks; many servers speak both. */
+  apis: readonly Api[];
   /** Goes to the origin of `baseUrl` and nowhere else. */
   apiKey?: string | undefined;
   /** Patterns of the models it serves. */
@@ -71,10 +68,16 @@ const SECRET_TAKES =
   "the name of the variable or secret that holds the key, such as OPENAI_API_KEY; not one of Muster's own";
 const name = z.string({ error: NAME_TAKES }).regex(/^[a-z0-9-]{1,32}$/, NAME_TAKES);
 
+const api = z.enum(APIS);
+
 const entry = members({
   name,
   base_url: baseUrl,
-  api: z.enum(APIS, { error: APIS.join(" or ") }).default("openai"),
+  api: z
+    .union([api.transform((one): Api[] => [one]), z.array(api).min(1)], {
+      error: `${APIS.join(" or ")}, or a list of both`,
+    })
+    .default(["openai"]),
   api_key_secret: z
     .string({ error: SECRET_TAKES })
     .regex(/^(?!MUSTER_)[A-Za-z_][A-Za-z0-9_]{0,127}$/, SECRET_TAKES)
@@ -177,7 +180,7 @@ export function readUpstreams(
     return {
       name: one.name,
       baseUrl: one.base_url,
-      api: one.api,
+      apis: one.api,
       apiKey,
       models: one.models,
       quotas: [

@@ -1,4 +1,5 @@
 import type { Assignment, Report } from "../batch/exchange.ts";
+import { apiOf } from "../config/routes.ts";
 import type { Upstream } from "../config/upstreams.ts";
 import { classifyAnswer, classifyUnanswered, type Unanswered } from "../core/outcome.ts";
 import { oneLine } from "../core/raw-json.ts";
@@ -48,7 +49,7 @@ export async function callUpstream(
   try {
     response = await connect(slots, urlOf(upstream, endpoint), {
       method: "POST",
-      headers: headersOf(upstream, streamed !== undefined),
+      headers: headersOf(upstream, endpoint, task, streamed !== undefined),
       body: streamed ?? task.body,
       redirect: "manual",
       signal: timeout.signal,
@@ -65,7 +66,7 @@ export async function callUpstream(
       result: {
         kind: "answered",
         status,
-        requestId: headers.get("x-request-id") ?? "",
+        requestId: headers.get("x-request-id") ?? headers.get("request-id") ?? "",
         // An error page that is not JSON is kept as a JSON string.
         body: body.json === undefined ? JSON.stringify(body.text) : oneLine(body.text),
       },
@@ -95,29 +96,37 @@ async function connect(slots: Slots, url: string, init: RequestInit): Promise<Re
   }
 }
 
-function urlOf(upstream: Upstream, endpoint: Endpoint): string {
-  return upstream.baseUrl + endpoint.slice("/v1".length);
+/** Bases of OpenAI's kind end in a version; Anthropic's users leave it out. */
+function urlOf({ baseUrl }: Upstream, endpoint: Endpoint): string {
+  const whole = apiOf(endpoint) === "anthropic" && !/\/v\d+$/.test(baseUrl);
+  return baseUrl + (whole ? endpoint : endpoint.slice("/v1".length));
 }
 
-function headersOf(upstream: Upstream, streamed: boolean): Record<string, string> {
+function headersOf(
+  { apiKey }: Upstream,
+  endpoint: Endpoint,
+  task: Assignment,
+  streamed: boolean,
+): Record<string, string> {
   const headers: Record<string, string> = {
     "content-type": "application/json",
     // An upstream that cannot stream may answer all the same.
     accept: streamed ? "text/event-stream, application/json" : "application/json",
     "user-agent": "muster",
   };
-  switch (upstream.api) {
+  switch (apiOf(endpoint)) {
     case "openai":
-      if (upstream.apiKey !== undefined) headers.authorization = `Bearer ${upstream.apiKey}`;
-      return headers;
+      if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`;
+      break;
     case "anthropic":
       headers["anthropic-version"] = ANTHROPIC_VERSION;
-      if (upstream.apiKey !== undefined) headers["x-api-key"] = upstream.apiKey;
-      return headers;
+      if (apiKey !== undefined) headers["x-api-key"] = apiKey;
+      break;
   }
+  return { ...headers, ...task.headers };
 }
 
-/** The version that all bodies are written for: the only one there has been since 2023. */
+/** For bodies that came without a version: the one that all of Anthropic's examples are of. */
 const ANTHROPIC_VERSION = "2023-06-01";
 
 function messageOf(error: unknown): string {

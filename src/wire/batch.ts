@@ -5,7 +5,7 @@ import { strict } from "./strict.ts";
 
 /** Batches as clients see them: OpenAI's object, with what is Muster's own in `muster`. */
 
-/** Endpoints a batch may call: the union of the official SDK's `BatchCreateParams`. */
+/** Endpoints a batch may call: the union of OpenAI's `BatchCreateParams`, and Anthropic's one. */
 export const ENDPOINTS = [
   "/v1/responses",
   "/v1/chat/completions",
@@ -15,6 +15,7 @@ export const ENDPOINTS = [
   "/v1/images/generations",
   "/v1/images/edits",
   "/v1/videos",
+  "/v1/messages",
 ] as const;
 export const endpoint = z.enum(ENDPOINTS, { error: `one of ${ENDPOINTS.join(", ")}` });
 export type Endpoint = z.infer<typeof endpoint>;

@@ -12,7 +12,11 @@ const UPSTREAMS = JSON.stringify([
   { name: "b", base_url: "http://127.0.0.1:1/v1", models: ["o3"] },
 ]);
 /** The tests' environment, with upstreams that serve some models only. */
-const { UPSTREAM_BASE_URL: _, ...rest } = env as unknown as Record<string, unknown>;
+const {
+  UPSTREAM_BASE_URL: _,
+  UPSTREAM_API: __,
+  ...rest
+} = env as unknown as Record<string, unknown>;
 const particular = { ...rest, UPSTREAMS };
 
 function create(body: unknown): Promise<Response> {

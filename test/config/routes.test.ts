@@ -60,12 +60,15 @@ test("a model's quota is the first whose patterns match it, and the upstream's o
 
 test("an endpoint goes to the upstreams whose API has it", () => {
   const openai = upstreamAt("http://a/v1", limits, { name: "a" });
-  const anthropic = upstreamAt("http://b/v1", limits, { name: "b", api: "anthropic" });
+  const anthropic = upstreamAt("http://b/v1", limits, { name: "b", apis: ["anthropic"] });
   const names = (endpoint: string) =>
     routesOf([openai, anthropic], endpoint, "m").map(({ upstream }) => upstream.name);
   expect(names(CHAT)).toEqual(["a"]);
   expect(names("/v1/embeddings")).toEqual(["a"]);
   expect(names("/v1/messages")).toEqual(["b"]);
+  const both = upstreamAt("http://c/v1", limits, { name: "c", apis: ["openai", "anthropic"] });
+  expect(routesOf([both], "/v1/messages", "m")).toHaveLength(1);
+  expect(routesOf([both], CHAT, "m")).toHaveLength(1);
 });
 
 test("a model that nobody serves is told what is served", () => {

@@ -29,7 +29,7 @@ describe("UPSTREAMS", () => {
       {
         name: "openai",
         baseUrl: "https://api.openai.com/v1",
-        api: "openai",
+        apis: ["openai"],
         models: ["*"],
         quotas: [{ name: "openai", models: ["*"], limits: { maxConcurrency: 7 } }],
         timeoutMs: 9000,
@@ -59,7 +59,7 @@ describe("UPSTREAMS", () => {
     expect(upstream).toEqual({
       name: "a-1",
       baseUrl: "https://api.anthropic.com/v1",
-      api: "anthropic",
+      apis: ["anthropic"],
       apiKey: "sk-ant-1",
       models: ["claude-*"],
       quotas: [
@@ -112,7 +112,11 @@ describe("UPSTREAMS", () => {
     ["a long name", { name: "a".repeat(33) }, "UPSTREAMS[0].name takes"],
     ["no URL", { base_url: undefined }, "UPSTREAMS[0].base_url takes an http(s) URL"],
     ["a URL with a key", { base_url: "https://u:p@h/v1" }, "UPSTREAMS[0].base_url takes"],
-    ["another API", { api: "gemini" }, "UPSTREAMS[0].api takes openai or anthropic"],
+    [
+      "another API",
+      { api: "gemini" },
+      "UPSTREAMS[0].api takes openai or anthropic, or a list of both",
+    ],
     [
       "a key instead of its name",
       { api_key_secret: "sk-abc" },

@@ -67,7 +67,7 @@ export function drawPlan(chance: Chance): Plan {
         {
           name: "default",
           baseUrl: "http://upstream.test/v1",
-          api: "openai",
+          apis: ["openai"],
           models: ["*"],
           quotas: [
             {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { simulatorVars } from "../../src/cli/local-upstream.ts";
 import { type Muster, startMuster } from "../../src/cli/serve.ts";
 import {
   type Simulator,
@@ -41,7 +42,7 @@ export async function startTestMuster(
     onLine: process.env.MUSTER_VERBOSE === "1" ? (line: string) => console.log(line) : () => {},
     vars: {
       MUSTER_API_KEYS: "default:sk-muster-test",
-      ...(vars.UPSTREAMS === undefined && { UPSTREAM_BASE_URL: simulator.url }),
+      ...(vars.UPSTREAMS === undefined && simulatorVars(simulator)),
       CONSUMER_LANES: vars.UPSTREAM_MAX_CONCURRENCY ?? "50",
       CONSUMER_SUBREQUESTS: "1000000000",
       ...vars,

@@ -11,7 +11,7 @@ export function upstreamAt(
   return {
     name,
     baseUrl,
-    api: "openai",
+    apis: ["openai"],
     models,
     quotas: [{ name, models, limits }],
     timeoutMs: 120_000,
