@@ -1,8 +1,8 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { NewBatch } from "../batch/store/batch-row.ts";
-import { MODEL_NOT_SERVED, unservedBy } from "../config/routes.ts";
-import { readConfig } from "../config.ts";
+import { MODEL_NOT_SERVED, routesOf, unservedBy } from "../config/routes.ts";
+import { type Config, readConfig } from "../config.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
 import { checkTarget } from "../webhooks/target.ts";
@@ -13,8 +13,10 @@ import {
   fromFile,
   fromPrompts,
   fromRequests,
+  type PromptEndpoint,
   windowMs,
 } from "../wire/batch.ts";
+import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
 import {
@@ -36,8 +38,12 @@ const MAX_INLINE_BYTES = 16 * 1024 * 1024;
 const USE_A_FILE = "Upload the tasks as a file (POST /v1/files) and send its input_file_id.";
 
 /** What the three kinds of body have in common, and where the tasks come from. */
-interface Asked {
+export interface Asked {
   endpoint: Endpoint;
+  /** What each call carries as the client sent it. */
+  callHeaders: CallHeaders | null;
+  /** How many tasks the file has, where that is known. */
+  announced: number | null;
   options: Omit<z.infer<typeof fromFile>, "input_file_id" | "endpoint">;
   inputFileId: string | null;
   tasks: NewTask[] | null;
@@ -82,7 +88,7 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
     const bodySha256 = sha256(text);
     const turn = await c.get("once").begin(bodySha256);
     if (turn instanceof Response) return turn;
-    const asked = readBody(text);
+    const asked = readBody(text, c.req.raw.headers, readConfig(c.env));
     if (!asked.ok) return problemResponse(c, asked.problem);
     const opened = await openBatch(c.env, c.get("project"), asked.value, bodySha256, turn);
     if (!opened.ok) return problemResponse(c, opened.problem);
@@ -93,7 +99,7 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-function readBody(text: string): Result<Asked> {
+function readBody(text: string, headers: Headers, config: Config): Result<Asked> {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -117,19 +123,26 @@ function readBody(text: string): Result<Asked> {
     case "prompts": {
       const body = fromPrompts.safeParse(json);
       if (!body.success) return invalid(body.error, json);
-      return asked(body.data, "/v1/chat/completions", tasksOfPrompts(text, body.data), true);
+      const endpoint = body.data.endpoint ?? promptEndpointOf(body.data.model, config);
+      const inline = tasksOfPrompts(text, body.data, endpoint);
+      return asked(body.data, endpoint, headers, inline, true);
     }
     case "requests": {
       const body = fromRequests.safeParse(json);
       if (!body.success) return invalid(body.error, json);
-      return asked(body.data, body.data.endpoint, tasksOfRequests(text, body.data), false);
+      const inline = tasksOfRequests(text, body.data);
+      return asked(body.data, body.data.endpoint, headers, inline, false);
     }
     default: {
       const body = fromFile.safeParse(json);
       if (!body.success) return invalid(body.error, json);
       const { endpoint, input_file_id } = body.data;
+      const callHeaders = callHeadersOf(headers, endpoint);
+      if (!callHeaders.ok) return callHeaders;
       return ok({
         endpoint,
+        callHeaders: callHeaders.value,
+        announced: null,
         options: body.data,
         inputFileId: input_file_id,
         tasks: null,
@@ -137,6 +150,13 @@ function readBody(text: string): Result<Asked> {
       });
     }
   }
+}
+
+/** Where prompts go when their sender does not say: where the model is. */
+function promptEndpointOf(model: string, { upstreams }: Config): PromptEndpoint {
+  const isServed = (endpoint: PromptEndpoint) => routesOf(upstreams, endpoint, model).length > 0;
+  if (isServed("/v1/chat/completions")) return "/v1/chat/completions";
+  return isServed("/v1/messages") ? "/v1/messages" : "/v1/chat/completions";
 }
 
 function invalid(error: z.ZodError, json: object): Result<never> {
@@ -147,10 +167,23 @@ function invalid(error: z.ZodError, json: object): Result<never> {
 function asked(
   options: Asked["options"],
   endpoint: Endpoint,
+  headers: Headers,
   inline: Inline,
   shared: boolean,
 ): Result<Asked> {
-  if (inline.ok) return ok({ endpoint, options, inputFileId: null, tasks: inline.tasks, shared });
+  const callHeaders = callHeadersOf(headers, endpoint);
+  if (!callHeaders.ok) return callHeaders;
+  if (inline.ok) {
+    return ok({
+      endpoint,
+      callHeaders: callHeaders.value,
+      announced: null,
+      options,
+      inputFileId: null,
+      tasks: inline.tasks,
+      shared,
+    });
+  }
   const [first, ...others] = inline.faults;
   if (first?.code === "too_large") {
     return refuse("too_large", `${first.message} ${USE_A_FILE}`, first.param ?? undefined);
@@ -165,12 +198,13 @@ function asked(
 }
 
 /** The batch, and whether it was there before. */
-interface Opened {
+export interface Opened {
   batch: BatchObject;
   again: boolean;
 }
 
-async function openBatch(
+/** Opens what was asked for: under an id made from the turn's seed, or as the batch there is. */
+export async function openBatch(
   env: Env,
   project: string,
   asked: Asked,
@@ -237,8 +271,8 @@ async function openBatch(
     webhook_secret: secret,
     on_unknown: options.on_unknown,
     input_sha256: inputSha256,
-    call_headers: null,
-    announced: null,
+    call_headers: asked.callHeaders && JSON.stringify(asked.callHeaders),
+    announced: asked.announced,
     source_key: sourceKey,
     created_at: nowMs,
     expires_at: nowMs + (windowMs(options.completion_window) ?? 0),

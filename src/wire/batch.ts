@@ -92,16 +92,21 @@ export const fromFile = strict({ input_file_id: z.string(), endpoint, ...options
   id: "CreateBatchFromFile",
 });
 
-/** One batch from prompts: each becomes a chat completion with these settings. */
+/** Endpoints that take a prompt as a user's message. */
+const PROMPT_ENDPOINTS = ["/v1/chat/completions", "/v1/messages"] as const;
+export type PromptEndpoint = (typeof PROMPT_ENDPOINTS)[number];
+
+/** One batch from prompts: each becomes a user's message with these settings. */
 export const fromPrompts = z
   .looseObject({
     prompts: z.array(z.string()).min(1),
     model: z.string().min(1),
     endpoint: z
-      .literal("/v1/chat/completions", {
-        error: "prompts take /v1/chat/completions; send requests for another endpoint",
+      .enum(PROMPT_ENDPOINTS, {
+        error: `prompts take ${PROMPT_ENDPOINTS.join(" or ")}; send requests for another endpoint`,
       })
-      .optional(),
+      .optional()
+      .meta({ description: "By default the first of them that the model is served on." }),
     ...options,
   })
   .meta({

@@ -2,7 +2,13 @@ import type { z } from "zod";
 import { nearest } from "../core/nearest.ts";
 import { arrayElements, objectMembers, oneLine, rawMember } from "../core/raw-json.ts";
 import { estimateTokens } from "../core/tokens.ts";
-import { type BatchError, type Endpoint, fromPrompts, type fromRequests } from "./batch.ts";
+import {
+  type BatchError,
+  type Endpoint,
+  fromPrompts,
+  type fromRequests,
+  type PromptEndpoint,
+} from "./batch.ts";
 import { inputLine } from "./results.ts";
 
 /** Turns what callers send, a JSONL line or a body with inline tasks, into tasks. */
@@ -171,17 +177,22 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
 /** Members of a body with `prompts` that are about the batch; all others go into each request. */
 const OPTIONS = Object.keys(fromPrompts.shape).filter((name) => name !== "model");
 
-/** Members that would be at odds with `prompts`, and the value that is not. */
-const NOT_WITH_PROMPTS = { endpoint: "/v1/chat/completions", messages: undefined };
-
 /** The tasks of a body with `prompts`, already checked by its schema: `task-N`, N the index. */
-export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>): Inline {
+export function tasksOfPrompts(
+  text: string,
+  body: z.infer<typeof fromPrompts>,
+  endpoint: PromptEndpoint,
+): Inline {
   if (body.stream === true) return { ok: false, faults: [streams("stream").fault] };
-  for (const [name, takes] of Object.entries(NOT_WITH_PROMPTS)) {
-    if (name in body && body[name] !== takes) {
-      const message = `${name} does not go with prompts, each of which is a chat completion of its own. Send requests for anything else.`;
-      return { ok: false, faults: [{ code: "invalid_request", message, param: name }] };
-    }
+  if ("messages" in body) {
+    const message =
+      "messages does not go with prompts, each of which is a message of its own. Send requests for anything else.";
+    return { ok: false, faults: [{ code: "invalid_request", message, param: "messages" }] };
+  }
+  if (endpoint === "/v1/messages" && typeof body.max_tokens !== "number") {
+    const message = "max_tokens: takes a number, without which /v1/messages refuses every request.";
+    const code = "missing_required_parameter";
+    return { ok: false, faults: [{ code, message, param: "max_tokens" }] };
   }
   const shared: string[] = [];
   for (const { key, start, end } of objectMembers(text)) {
@@ -200,7 +211,7 @@ export function tasksOfPrompts(text: string, body: z.infer<typeof fromPrompts>):
     const content = prompts[index] ?? "";
     const request = { ...settings, messages: [{ role: "user", content }] };
     const at = `prompts[${index}]`;
-    const parsed = toTask(`task-${index}`, raw, request, "/v1/chat/completions", at);
+    const parsed = toTask(`task-${index}`, raw, request, endpoint, at);
     if (!parsed.ok) return { ok: false, faults: [parsed.fault] };
     tasks.push(parsed.task);
     bytes += callBytes(parsed.task);

@@ -2,7 +2,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
 import { estimateTokens } from "../../src/core/tokens.ts";
-import { ENDPOINTS, fromFile, fromPrompts, fromRequests } from "../../src/wire/batch.ts";
+import {
+  ENDPOINTS,
+  fromFile,
+  fromPrompts,
+  fromRequests,
+  type PromptEndpoint,
+} from "../../src/wire/batch.ts";
 import {
   byteLength,
   describeIssue,
@@ -66,7 +72,8 @@ function faultOf(text: string) {
 
 /** The tasks of a body with `requests`, checked as the API checks it. */
 const ofRequests = (text: string) => tasksOfRequests(text, fromRequests.parse(JSON.parse(text)));
-const ofPrompts = (text: string) => tasksOfPrompts(text, fromPrompts.parse(JSON.parse(text)));
+const ofPrompts = (text: string, endpoint: PromptEndpoint = CHAT) =>
+  tasksOfPrompts(text, fromPrompts.parse(JSON.parse(text)), endpoint);
 
 function tasksOf(inline: ReturnType<typeof tasksOfRequests>) {
   if (!inline.ok) throw new Error(inline.faults[0]?.message);
@@ -389,6 +396,20 @@ describe("tasksOfPrompts", () => {
     const text = JSON.stringify({ ...options, model: "m", prompts: ["p"], temperature: 0 });
     const [task] = tasksOf(ofPrompts(text));
     expect(Object.keys(JSON.parse(task?.body ?? ""))).toEqual(["model", "temperature", "messages"]);
+  });
+
+  test("are messages of Anthropic's endpoint alike, which needs max_tokens", () => {
+    const text = '{"model":"claude","prompts":["空？"],"max_tokens":50,"system":"Be brief."}';
+    expect(JSON.parse(tasksOf(ofPrompts(text, "/v1/messages"))[0]?.body ?? "")).toEqual({
+      model: "claude",
+      max_tokens: 50,
+      system: "Be brief.",
+      messages: [{ role: "user", content: "空？" }],
+    });
+    const without = '{"model":"claude","prompts":["p"]}';
+    expect(faultsOf(ofPrompts(without, "/v1/messages"))).toMatchObject([
+      { code: "missing_required_parameter", param: "max_tokens" },
+    ]);
   });
 
   test("copies prompts as they were written", () => {
