@@ -5,9 +5,9 @@ type Loose = { readonly [key: string]: Loose } | null | undefined;
  * What a person wants of an upstream's answer, by the endpoint that was called: a chat's message
  * (or its tool calls, when it has no text), a completion's text, a response's `output_text`, an
  * Anthropic message's text (or its tool uses), an embedding (or all of them, when there are
- * several), a moderation's results. The first choice
- * speaks for an answer with several. Whatever does not look like that is given whole, a refusal
- * too; any body is accepted.
+ * several), a moderation's results, an image's URL or base64. The first choice speaks for an answer
+ * with several. Whatever does not look like that is given whole, a refusal too; any body is
+ * accepted.
  */
 export function readContent(endpoint: string, body: unknown): unknown {
   const answer = body as Loose;
@@ -22,6 +22,7 @@ function findContent(endpoint: string, answer: Loose): unknown {
   if (endpoint.endsWith("/messages")) return messageContent(answer?.content);
   if (endpoint.endsWith("/embeddings")) return embeddings(answer?.data);
   if (endpoint.endsWith("/moderations")) return answer?.results;
+  if (endpoint.includes("/images/")) return pictures(answer?.data);
   return undefined;
 }
 
@@ -60,6 +61,13 @@ function messageContent(content: unknown): unknown {
 
 function embeddings(data: unknown): unknown {
   const found = list(data).map((entry) => entry?.embedding);
+  if (found.length === 0 || found.includes(undefined)) return undefined;
+  return found.length === 1 ? found[0] : found;
+}
+
+/** Where a picture is, or its bytes in base64; a list of several. */
+function pictures(data: unknown): unknown {
+  const found: unknown[] = list(data).map((entry) => entry?.url ?? entry?.b64_json);
   if (found.length === 0 || found.includes(undefined)) return undefined;
   return found.length === 1 ? found[0] : found;
 }

@@ -69,9 +69,9 @@ const shapes: Record<Endpoint, (request: ModelRequest, draft: Draft, seed: numbe
     truncation: "disabled",
     usage: {
       input_tokens: draft.promptTokens,
-      input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
+      input_tokens_details: { cached_tokens: draft.cachedTokens, cache_write_tokens: 0 },
       output_tokens: draft.completionTokens,
-      output_tokens_details: { reasoning_tokens: 0 },
+      output_tokens_details: { reasoning_tokens: draft.reasoningTokens },
       total_tokens: draft.promptTokens + draft.completionTokens,
     },
   }),
@@ -99,8 +99,41 @@ const shapes: Record<Endpoint, (request: ModelRequest, draft: Draft, seed: numbe
     })),
   }),
 
+  "/v1/images/generations": imagesObject,
+  "/v1/images/edits": imagesObject,
+
+  "/v1/videos": (request) => ({
+    id: `video_${request.digest}`,
+    object: "video",
+    model: request.model,
+    prompt: request.prompt,
+    status: "queued",
+    progress: 0,
+    created_at: createdAt,
+    completed_at: null,
+    expires_at: null,
+    error: null,
+    remixed_from_video_id: null,
+    seconds: "4",
+    size: "720x1280",
+  }),
+
   "/v1/messages": messageObject,
 };
+
+/** A picture whose bytes are the draft's text: what it was made for can be read off it. */
+function imagesObject(_: ModelRequest, draft: Draft): object {
+  return {
+    created: createdAt,
+    data: [{ b64_json: Buffer.from(draft.text).toString("base64") }],
+    usage: {
+      input_tokens: draft.promptTokens,
+      input_tokens_details: { text_tokens: draft.promptTokens, image_tokens: 0 },
+      output_tokens: draft.completionTokens,
+      total_tokens: draft.promptTokens + draft.completionTokens,
+    },
+  };
+}
 
 function finishReason(draft: Draft): "length" | "stop" {
   return draft.cut ? "length" : "stop";
@@ -112,8 +145,8 @@ export function completionUsage(draft: Draft): object {
     prompt_tokens: draft.promptTokens,
     completion_tokens: draft.completionTokens,
     total_tokens: draft.promptTokens + draft.completionTokens,
-    prompt_tokens_details: { cached_tokens: 0, audio_tokens: 0 },
-    completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0 },
+    prompt_tokens_details: { cached_tokens: draft.cachedTokens, audio_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: draft.reasoningTokens, audio_tokens: 0 },
   };
 }
 

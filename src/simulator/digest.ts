@@ -7,6 +7,9 @@ export const promptFields = {
   "/v1/embeddings": "input",
   "/v1/completions": "prompt",
   "/v1/moderations": "input",
+  "/v1/images/generations": "prompt",
+  "/v1/images/edits": "prompt",
+  "/v1/videos": "prompt",
   "/v1/messages": "messages",
 } as const;
 

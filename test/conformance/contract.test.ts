@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Contract, contractOf } from "../support/contract.ts";
+import { ajvSchemas } from "../support/contract-node.ts";
 
 /** That the judge of all other conformance tests does judge. */
 
@@ -80,7 +81,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 async function faultsOf(path: string, given: Answer, method = "GET"): Promise<string[]> {
-  const contract: Contract = contractOf(document, () => url);
+  const contract: Contract = contractOf(document, ajvSchemas(document), () => url);
   answer = given;
   await (await contract.fetch(`${url}${path}`, { method })).text();
   return contract.faults();
@@ -108,6 +109,7 @@ describe("a response that is not as documented has a fault", () => {
   it.each<[string, string, Answer, RegExp]>([
     ["a status", "/v1/things/a", { status: 201, body: '{"id":"a"}' }, /status/],
     ["a type", "/v1/things/a", { type: "text/plain", body: "a" }, /undocumented type/],
+    ["no JSON", "/v1/things/a", { body: "<html>" }, /is not JSON: <html>/],
     ["a member missing", "/v1/things/a", { body: "{}" }, /required.*id/],
     ["a member too many", "/v1/things/a", { body: '{"id":"a","b":1}' }, /additional/],
     ["a member of another type", "/v1/things/a", { body: '{"id":1}' }, /\/id must be string/],

@@ -90,6 +90,15 @@ describe("of embeddings", () => {
   });
 });
 
+describe("of images", () => {
+  test("is where the picture is, or its bytes, or the list of several", () => {
+    const picture = (data: object[]) => readContent("/v1/images/generations", { data });
+    expect(picture([{ url: "https://a" }])).toBe("https://a");
+    expect(picture([{ b64_json: "aGk=" }, { b64_json: "eW8=" }])).toEqual(["aGk=", "eW8="]);
+    expect(readContent("/v1/images/edits", { data: [{}] })).toEqual({ data: [{}] });
+  });
+});
+
 describe("of a moderation", () => {
   test("is its results", () => {
     expect(readContent("/v1/moderations", { results: [{ flagged: true }] })).toEqual([

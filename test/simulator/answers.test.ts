@@ -128,6 +128,45 @@ describe("the official client", () => {
     expect(models.data.map((entry) => entry.object)).toContain("model");
   });
 
+  test("reads images, and whatever was asked for off them", async () => {
+    const openai = client(await simulate());
+    const prompt = "a heron in the rain";
+    const answer = await openai.images.generate({ model: "gpt-image-1", prompt });
+    const text = Buffer.from(answer.data?.[0]?.b64_json ?? "", "base64").toString();
+    expect(text).toContain(`digest:${promptDigest("/v1/images/generations", { prompt })}`);
+    expect(answer.usage?.total_tokens).toBeGreaterThan(0);
+  });
+
+  test("reads what a video's making was answered", async () => {
+    const simulator = await simulate();
+    const prompt = "a heron flies up";
+    const response = await post(simulator, "/videos", { model: "sora-2", prompt });
+    expect(await response.json()).toMatchObject({
+      id: `video_${promptDigest("/v1/videos", { prompt })}`,
+      object: "video",
+      status: "queued",
+    });
+  });
+
+  test("reads cached tokens of a long prompt, and reasoning tokens of a model that reasons", async () => {
+    const openai = client(await simulate());
+    const usageOf = async (model: string, content: string, more = {}) => {
+      const messages = [{ role: "user" as const, content }];
+      return (await openai.chat.completions.create({ model, messages, ...more })).usage;
+    };
+    const long = await usageOf("gpt-4o-mini", "x".repeat(4 * 1_100));
+    expect(long?.prompt_tokens_details?.cached_tokens).toBe(1_024);
+    const short = await usageOf("gpt-4o-mini", "x".repeat(4 * 1_000));
+    expect(short?.prompt_tokens_details?.cached_tokens).toBe(0);
+    expect(short?.completion_tokens_details?.reasoning_tokens).toBe(0);
+    const thought = await usageOf("o3", "why");
+    expect(thought?.completion_tokens_details?.reasoning_tokens).toBe(64);
+    expect(thought?.completion_tokens).toBeGreaterThan(64);
+    const cut = await usageOf("o3", "why", { max_completion_tokens: 10 });
+    expect(cut?.completion_tokens).toBe(10);
+    expect(cut?.completion_tokens_details?.reasoning_tokens).toBe(10);
+  });
+
   test("gets the typed error for a wrong key, and answers for the right one", async () => {
     const simulator = await simulate({ apiKey: "sk-right" });
     const refused = client(simulator, "sk-wrong").chat.completions.create({ model, messages });

@@ -8,7 +8,7 @@ import {
   type SimulatorSettings,
   startSimulator,
 } from "../../src/simulator/index.ts";
-import { readContract } from "./contract.ts";
+import { readContract } from "./contract-node.ts";
 
 /** A whole Muster of a test's own: simulator, `wrangler dev`, fresh state. */
 export interface Running {
