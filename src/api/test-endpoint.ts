@@ -36,7 +36,7 @@ export async function testEndpoint(
   if (status === null) {
     return refuse(
       "invalid_request",
-      `The test event could not be sent to ${target.value.url}: ${error}`,
+      `The test event was not delivered to ${target.value.url}. ${error}`,
       undefined,
       "webhook_test_failed",
     );

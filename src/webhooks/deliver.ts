@@ -40,6 +40,7 @@ export interface Sent extends Answer {
 
 /** A receiver gets this long to answer (WIRE.md, section 1). */
 const TIMEOUT_MS = 15_000;
+const LATE = `The receiver did not answer within ${TIMEOUT_MS / 1000} s.`;
 /** A receiver's retry-after is obeyed up to this. */
 const REST_MAX_MS = 24 * 3_600_000;
 /** Statuses of a receiver that has too much to do (Standard Webhooks): it is sent less. */
@@ -66,9 +67,7 @@ export async function send(
   }
   const abort = new AbortController();
   // Cleared with the call: a timer that outlives it keeps the object from sleeping.
-  const timer = setTimeout(() => {
-    abort.abort(new Error(`The receiver did not answer within ${TIMEOUT_MS / 1000} s.`));
-  }, TIMEOUT_MS);
+  const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
   try {
     const { id, body } = message;
     const response = await fetch(checked.url, {
@@ -89,14 +88,8 @@ export async function send(
       final: status === 410,
     };
   } catch (error) {
-    const tookMs = nowMs() - startedMs;
-    const why = abort.signal.aborted ? abort.signal.reason : error;
-    return {
-      ...failed,
-      error: why instanceof Error ? why.message : String(why),
-      tookMs,
-      final: false,
-    };
+    const why = abort.signal.aborted ? LATE : unreachable(error);
+    return { ...failed, error: why, tookMs: nowMs() - startedMs, final: false };
   } finally {
     clearTimeout(timer);
   }
@@ -130,4 +123,13 @@ function restMs({ status, headers }: Response, nowMs: number): number {
   if (!overloaded && status !== 503) return 0;
   const askedMs = parseRetryAfter(headers, nowMs) ?? (overloaded ? REST_MS : 0);
   return Math.min(askedMs, REST_MAX_MS);
+}
+
+/** The runtime keeps to itself what went wrong before there was a connection. */
+function unreachable(error: unknown): string {
+  const said = error instanceof Error ? error.message : String(error);
+  const why = said.startsWith("internal error")
+    ? "its name does not resolve, or its certificate is not valid."
+    : said;
+  return `The receiver could not be reached: ${why}`;
 }

@@ -7,8 +7,14 @@ export interface TargetOptions {
   allowPrivate: boolean;
 }
 
-/** RFC 6761 (localhost), RFC 6762 (local), RFC 8375 (home.arpa), ICANN 2024 (internal). */
-const LOCAL_DOMAINS = ["localhost", "localdomain", "local", "internal", "home.arpa"];
+/**
+ * RFC 6761 (localhost), RFC 6762 (local, and those of its appendix G), RFC 8375 (home.arpa), ICANN
+ * 2024 (internal); svc is what a Kubernetes cluster's resolver completes.
+ */
+const LOCAL_DOMAINS = [
+  ...["localhost", "localdomain", "local", "internal", "home.arpa"],
+  ...["intranet", "private", "corp", "home", "lan", "svc"],
+];
 
 /** Where somebody's own machines may be; ipaddr.js's names for the ranges. */
 const PRIVATE_RANGES = ["loopback", "private", "uniqueLocal", "carrierGradeNat"];
@@ -41,8 +47,8 @@ const RANGE_WORDS: Readonly<Record<string, string>> = {
  * number, so `0x7f.1`, `2130706433` and `[::ffff:127.0.0.1]` are all 127.0.0.1. The reason is a
  * sentence for whoever gave the URL.
  *
- * Names are not looked up: a public name that resolves to a private address passes. Cloudflare's
- * edge has no private network to reach; `wrangler dev` on somebody's machine has.
+ * Names are not looked up (src/README.md, decisions): a public name that resolves to a private
+ * address passes here. It gets no request all the same, unless it has a certificate for its name.
  */
 export function checkTarget(url: string, { allowPrivate }: TargetOptions): TargetCheck {
   let target: URL;

@@ -21,6 +21,9 @@ describe("public targets", () => {
     "https://93.184.216.34/",
     "https://[2606:2800:220:1:248:1893:25c8:1946]/",
     "https://[::ffff:93.184.216.34]/",
+    "https://100.128.0.1/",
+    "https://172.32.0.1/",
+    "https://lan.example.com/",
   ])("accepts %s", (url) => {
     expect(checkTarget(url, PUBLIC)).toEqual({ ok: true, url: new URL(url) });
   });
@@ -66,7 +69,11 @@ describe("addresses", () => {
     ["loopback", "%31%32%37.0.0.1"],
     ["loopback", "１２７.０.０.１"],
     ["loopback", "127。0。0。1"],
+    ["loopback", "127.0x0.0.01"],
+    ["loopback", "①②⑦.⓪.⓪.①"],
+    ["loopback", "12\t7.0.0.1"],
     ["loopback", "[::1]"],
+    ["loopback", "[::FFFF:127.0.0.1]"],
     ["loopback", "[0:0:0:0:0:0:0:1]"],
     ["loopback", "[::ffff:127.0.0.1]"],
     ["loopback", "[::ffff:7f00:1]"],
@@ -78,8 +85,15 @@ describe("addresses", () => {
     ["private", "[fc00::1]"],
     ["private", "[fdff::1]"],
     ["carrier-grade NAT", "100.64.0.1"],
+    ["carrier-grade NAT", "100.127.255.255"],
+    ["carrier-grade NAT", "[::ffff:100.64.0.1]"],
     ["link-local", "169.254.169.254"],
+    ["link-local", "169.254.0.1"],
     ["link-local", "0xa9fea9fe"],
+    ["link-local", "2852039166"],
+    ["link-local", "0251.0376.0251.0376"],
+    ["link-local", "169.254.43518"],
+    ["link-local", "[::ffff:a9fe:a9fe]"],
     ["link-local", "[::ffff:169.254.169.254]"],
     ["link-local", "[fe80::1]"],
     ["unspecified", "0.0.0.0"],
@@ -94,14 +108,25 @@ describe("addresses", () => {
     ["cloud metadata", "[fd20:ce::254]"],
     ["special-purpose", "[64:ff9b::7f00:1]"],
     ["special-purpose", "[64:ff9b:1::7f00:1]"],
+    ["special-purpose", "[64:ff9b::a9fe:a9fe]"],
+    ["special-purpose", "[64:ff9b::93.184.216.34]"],
     ["special-purpose", "[2002:7f00:1::]"],
+    ["special-purpose", "[2002:a9fe:a9fe::1]"],
     ["special-purpose", "[2001:0:7f00:1::]"],
+    ["special-purpose", "[2001:0:4136:e378:8000:63bf:5601:5601]"],
+    ["special-purpose", "[2001:10::1]"],
+    ["special-purpose", "[100::1]"],
     ["special-purpose", "[::127.0.0.1]"],
     ["special-purpose", "[::ffff:0:127.0.0.1]"],
     ["special-purpose", "[2001:db8::1]"],
     ["special-purpose", "[fec0::1]"],
     ["special-purpose", "[4000::1]"],
+    ["unspecified", "0.1.2.3"],
+    ["special-purpose", "192.0.0.192"],
     ["special-purpose", "192.0.2.1"],
+    ["special-purpose", "192.88.99.1"],
+    ["special-purpose", "198.51.100.1"],
+    ["special-purpose", "203.0.113.1"],
     ["special-purpose", "198.18.0.1"],
     ["special-purpose", "240.0.0.1"],
   ])("refuses a %s address: %s", (kind, host) => {
@@ -133,6 +158,26 @@ describe("addresses", () => {
   });
 });
 
+describe("ways to hide the host", () => {
+  test.each([
+    "https:127.0.0.1/",
+    "https:\\\\127.0.0.1\\hook",
+    " https://127.0.0.1/",
+    "https:///127.0.0.1/",
+    "https://127.0.0.1#@example.com/",
+    "https://127.0.0.1?@example.com/",
+    "https://127.0.0.1\\@example.com/",
+    "HTTPS://LocalHost:443/",
+  ])("refuses %j", (url) => {
+    expect(refused(url)).toMatch(/(a loopback address|a local name); it must be a public one\.$/);
+  });
+
+  test.each(["https://example.com@127.0.0.1/", "https://example.com%40@127.0.0.1/"])(
+    "refuses %s for its user",
+    (url) => expect(refused(url)).toMatch(/must not contain a user name/),
+  );
+});
+
 describe("names", () => {
   test.each([
     "localhost",
@@ -150,12 +195,19 @@ describe("names", () => {
     "home.arpa",
     "intranet",
     "intranet.",
+    "wiki.intranet",
+    "nas.lan",
+    "ad.corp",
+    "kubernetes.default.svc",
+    "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ.",
   ])("refuses the local name %s", (host) => {
     expect(refused(`https://${host}/`)).toMatch(/, a local name; it must be a public one\.$/);
   });
 
   test("refuses the metadata name of a cloud even in development", () => {
     expect(refused("https://metadata.google.internal/")).toMatch(/metadata name/);
+    expect(refused("https://METADATA.google.internal./")).toMatch(/metadata name/);
+    expect(refused("https://metadata.goog/")).toMatch(/metadata name/);
     expect(refused("http://metadata.google.internal/", DEVELOPMENT)).toMatch(/metadata name/);
   });
 });
