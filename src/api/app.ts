@@ -18,6 +18,7 @@ import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
 import { addSteerRoutes } from "./steer.ts";
 import { addTaskRoutes } from "./tasks.ts";
+import { addTimelineRoute } from "./timeline.ts";
 import { addUploadRoutes } from "./uploads.ts";
 import { addEndpointRoutes } from "./webhook-endpoints.ts";
 
@@ -81,6 +82,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addChangeBatchRoute(app);
   addSteerRoutes(app);
   addTaskRoutes(app);
+  addTimelineRoute(app);
   addDeliveryRoutes(app);
   addResultsRoute(app);
   addCreateFileRoute(app);

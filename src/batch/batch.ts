@@ -14,6 +14,8 @@ import type { NewBatch } from "./store/batch-row.ts";
 import type { TaskHistory } from "./store/history.ts";
 import type { OutcomeKind } from "./store/outcomes.ts";
 import { isOpened, Store } from "./store/store.ts";
+import type { TaskPage, TaskQuery } from "./store/task-list.ts";
+import type { Timeline, TimelineCursor } from "./store/timeline.ts";
 
 const NOT_OPENED = refuse("not_found", "No such batch.", "id");
 
@@ -86,6 +88,16 @@ export class Batch extends DurableObject<Env> {
   /** See {@link Engine.task}. */
   task(customId: string): Result<TaskHistory> {
     return this.#client?.task(customId) ?? NOT_OPENED;
+  }
+
+  /** See {@link Engine.tasks}. */
+  tasks(query: TaskQuery): TaskPage {
+    return this.#engine?.tasks(query) ?? { rows: [], nextAfter: null };
+  }
+
+  /** See {@link Engine.timeline}. */
+  timeline(after: TimelineCursor, stepMs: number): Timeline {
+    return this.#engine?.timeline(after, stepMs) ?? { moments: [], next: after, more: false };
   }
 
   /** See {@link Engine.deliveries}. */

@@ -19,6 +19,8 @@ import { addTasks } from "./store/intake.ts";
 import { lastPlace, type NewsRow, readNews } from "./store/news.ts";
 import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
+import { listTasks, type TaskPage, type TaskQuery } from "./store/task-list.ts";
+import { readTimeline, type Timeline, type TimelineCursor } from "./store/timeline.ts";
 import { deleteAtMs, nextSweepMs, sweep } from "./sweep.ts";
 import { viewOf } from "./view.ts";
 import type { World } from "./world.ts";
@@ -241,6 +243,16 @@ export class Engine {
     const found = readHistory(this.#store.sql, customId);
     if (found !== undefined) return ok(found);
     return refuse("not_found", `This batch has no task '${customId}'.`, "custom_id");
+  }
+
+  /** A page of tasks. */
+  tasks(query: TaskQuery): TaskPage {
+    return listTasks(this.#store.sql, query);
+  }
+
+  /** What happened after a cursor, in steps of time. */
+  timeline(after: TimelineCursor, stepMs: number): Timeline {
+    return readTimeline(this.#store.sql, after, stepMs, this.#world.nowMs());
   }
 
   /** The webhooks of this batch, sent or to be sent. */

@@ -208,6 +208,11 @@ export const migrations: SQLSchemaMigration[] = [
       ALTER TABLE batch ADD COLUMN announced INTEGER;
       ALTER TABLE batch ADD COLUMN removed_at INTEGER;`,
   },
+  {
+    idMonotonicInc: 8,
+    description: "attempts by their end, for the timeline",
+    sql: "CREATE INDEX IF NOT EXISTS attempt_ended ON attempt (ended_at);",
+  },
 ];
 
 /**

@@ -234,6 +234,16 @@ describe("real responses are as /openapi.json says", () => {
       [400, () => call(`/v1/batches/${failed}/retry`, { method: "POST" })],
       [404, () => call(`/v1/batches/batch_${missing}/retry`, { method: "POST" })],
     ],
+    "get /v1/batches/{id}/tasks": [
+      [200, () => call(`/v1/batches/${batch}/tasks`)],
+      [400, () => call(`/v1/batches/${batch}/tasks?state=x`)],
+      [404, () => call(`/v1/batches/batch_${missing}/tasks`)],
+    ],
+    "get /v1/batches/{id}/timeline": [
+      [200, () => call(`/v1/batches/${batch}/timeline`)],
+      [400, () => call(`/v1/batches/${batch}/timeline?after=x`)],
+      [404, () => call(`/v1/batches/batch_${missing}/timeline`)],
+    ],
     "get /v1/batches/{id}/tasks/{custom_id}": [
       [200, () => call(`/v1/batches/${batch}/tasks/task-0`)],
       [200, () => call(`/v1/batches/${batch}/tasks/task-1`)],

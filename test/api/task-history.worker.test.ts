@@ -1,14 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  call,
-  ended,
-  errorOf,
-  OTHER_KEY,
-  open,
-  post,
-  unique,
-  until,
-} from "../support/worker/client.ts";
+import { call, ended, errorOf, OTHER_KEY, open, post, unique } from "../support/worker/client.ts";
 import { HOUR_MS, say, taskOf } from "../support/worker/faults.ts";
 import { newBatch, plant, report, stubOf } from "../support/worker/store.ts";
 
@@ -28,6 +19,8 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
       state: "pending",
       attempts: [],
       next_attempt_at: null,
+      request: { model: "m", messages: [{ role: "user", content: expect.any(String) }] },
+      outcome: null,
     });
   });
 
@@ -251,15 +244,15 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}", () => {
     await ended(id);
   });
 
-  it("tells neither the prompt nor a key", async () => {
-    const prompt = unique("[503 first] a secret question");
-    const { id } = await open({ model: "m", prompts: [prompt] });
-    await until(
-      () => taskOf(id),
-      ({ state }) => state === "succeeded",
-    );
-    const text = JSON.stringify(await taskOf(id));
-    expect(text).not.toContain("secret");
+  it("holds the request and the output line as they are, numbers past 2^53 too, and no key", async () => {
+    const prompt = unique("exactly");
+    const body = `{"model":"m","seed":12345678901234567890,"messages":[{"role":"user","content":"${prompt}"}]}`;
+    const request = `{"endpoint":"/v1/chat/completions","requests":[{"custom_id":"a","body":${body}}]}`;
+    const opened: { id: string } = await (await post("/v1/batches", request)).json();
+    await ended(opened.id);
+    const text = await (await call(`/v1/batches/${opened.id}/tasks/a`)).text();
+    expect(text).toContain(`"request":${body},"outcome":{"id":"batch_req_`);
+    expect(JSON.parse(text)).toMatchObject({ outcome: { response: { status_code: 200 } } });
     expect(text).not.toContain("sk-upstream");
   });
 });

@@ -22,6 +22,8 @@ export interface TaskHistory {
   /** When it may be tried next, for a pending one that waits. */
   not_before: number;
   attempts: AttemptRow[];
+  /** The request's body. */
+  body: string;
   /** The output line, for a final one. */
   line: string | null;
 }
@@ -70,8 +72,11 @@ export function readHistory(sql: Sql, customId: string): TaskHistory | undefined
       ...answerOf(outcome?.line),
     });
   }
+  const { body } = sql
+    .exec<{ body: string }>("SELECT body FROM input WHERE seq = ?", task.seq)
+    .one();
   const { seq, custom_id, state, not_before } = task;
-  return { seq, custom_id, state, not_before, attempts, line: outcome?.line ?? null };
+  return { seq, custom_id, state, not_before, attempts, body, line: outcome?.line ?? null };
 }
 
 function answerOf(line: string | undefined): Pick<AttemptRow, "status_code" | "error"> {
