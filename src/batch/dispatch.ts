@@ -129,12 +129,12 @@ export class Dispatch {
 
   /** Records one report. One that storage refuses ends its task, and harms no other. */
   #record(report: Report, nowMs: number): void {
-    const { sql, rows } = this.#store;
+    const { rows } = this.#store;
     const { batch_id } = this.#row();
     const { retry } = this.#config;
     const random = this.#world.random();
     const write = (said: Report) =>
-      this.#store.transaction(() => record(sql, said, batch_id, retry, nowMs, random));
+      this.#store.transaction(() => record(this.#store, said, batch_id, retry, nowMs, random));
     let recorded: Recorded;
     try {
       recorded = write(report);

@@ -89,7 +89,7 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     store.transaction(() => {
       if (!store.rows.insert(batch) || tasks === null) return;
-      const refused = addTasks(store.sql, tasks);
+      const refused = addTasks(store, tasks);
       if (refused.length > 0) throw new Error("two of the tasks to open have one custom_id");
       store.rows.begin(commonModel(null, tasks), nowMs);
     });

@@ -87,7 +87,7 @@ function commit(
       errors.push({ ...parsed.fault, line: line.number });
     }
   }
-  for (const index of addTasks(store.sql, tasks)) {
+  for (const index of addTasks(store, tasks)) {
     errors.push({
       code: "duplicate_custom_id",
       message: `An earlier line has the custom_id '${tasks[index]?.customId}'; each takes its own.`,
@@ -146,7 +146,7 @@ function missing(store: Store, row: BatchRow, nowMs: number): void {
 
 function fail(store: Store, row: BatchRow, errors: BatchError[], nowMs: number): void {
   if (!store.rows.fail(errors, nowMs)) return;
-  dropTasks(store.sql);
+  dropTasks(store);
   announce(store, row, "batch.failed", nowMs);
 }
 

@@ -1,4 +1,4 @@
-import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { describe, expect, inject, it } from "vitest";
 import type { BatchObject } from "../../src/wire/batch.ts";
 import {
@@ -25,7 +25,7 @@ import {
   say,
   TASKS_QUEUE,
 } from "../support/worker/faults.ts";
-import { newBatch, plant, report, stubOf } from "../support/worker/store.ts";
+import { newBatch, plant, report, stubOf, tamper } from "../support/worker/store.ts";
 
 const NOTHING = () => undefined;
 const objectOf = (id: string) => stubOf(newBatch({ batch_id: id }));
@@ -160,9 +160,7 @@ describe("a batch that is retried", () => {
     const prompts = [unique("[400]")];
     const { id } = await open({ model: "m", prompts, completion_window: "2h" });
     const first = await ended(id);
-    await runInDurableObject(objectOf(id), (_, { storage }) => {
-      storage.sql.exec("UPDATE batch SET expires_at = ?", Date.now() - HOUR_MS);
-    });
+    await tamper(objectOf(id), "UPDATE batch SET expires_at = ?", Date.now() - HOUR_MS);
     const again = await steer(id, "retry");
     expect(first.muster.run).toBe(1);
     expect(again).toMatchObject({

@@ -16,7 +16,7 @@ import {
   until,
 } from "../support/worker/client.ts";
 import { taskOf } from "../support/worker/faults.ts";
-import { newBatch, stubOf } from "../support/worker/store.ts";
+import { newBatch, stubOf, tamper } from "../support/worker/store.ts";
 
 const HOUR_S = 3_600;
 
@@ -45,9 +45,7 @@ function storedOf(id: string): Promise<{ inputs: number; outcomes: number }> {
 /** Lets a batch have ended earlier, and its files with it. */
 async function age(id: string, ms: number): Promise<void> {
   const stub = stubOf(newBatch({ batch_id: id }));
-  await runInDurableObject(stub, (_, { storage: { sql } }) => {
-    sql.exec("UPDATE batch SET completed_at = completed_at - ?", ms);
-  });
+  await tamper(stub, "UPDATE batch SET completed_at = completed_at - ?", ms);
   const index = projectStub(env, "default");
   await runInDurableObject(index, (_, { storage: { sql } }) => {
     sql.exec("UPDATE file SET expires_at = expires_at - ? WHERE batch_id = ?", ms, id);

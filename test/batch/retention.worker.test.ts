@@ -3,15 +3,13 @@ import { env } from "cloudflare:workers";
 import { expect, it } from "vitest";
 import { projectStub } from "../../src/stubs.ts";
 import { call, ended, open, unique, until, upload } from "../support/worker/client.ts";
-import { newBatch, stubOf } from "../support/worker/store.ts";
+import { newBatch, stubOf, tamper } from "../support/worker/store.ts";
 
 it("deletes a batch, its output file and its place in the list when its time is over", async () => {
   const { id } = await open({ model: "m", prompts: [unique("kept for a while")] });
   const end = await ended(id);
   const stub = stubOf(newBatch({ batch_id: id }));
-  await runInDurableObject(stub, (_, { storage }) => {
-    storage.sql.exec("UPDATE batch SET completed_at = 1000");
-  });
+  await tamper(stub, "UPDATE batch SET completed_at = 1000");
   await stub.poke();
   await until(
     async () => (await call(`/v1/batches/${id}`)).status,

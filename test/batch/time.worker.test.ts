@@ -14,7 +14,7 @@ import {
   say,
   TASKS_QUEUE,
 } from "../support/worker/faults.ts";
-import { newBatch, plant, report, stubOf } from "../support/worker/store.ts";
+import { newBatch, plant, report, stubOf, tamper } from "../support/worker/store.ts";
 
 const BYTES = 1_000_000;
 const NOTHING = () => undefined;
@@ -171,9 +171,7 @@ describe("a Limiter whose rows were written by a clock that was", () => {
 describe("a window that is over", () => {
   /** Ends a planted batch's window. */
   const end = (batch: ReturnType<typeof newBatch>) =>
-    runInDurableObject(stubOf(batch), (_, state) => {
-      state.storage.sql.exec("UPDATE batch SET expires_at = ?", Date.now() - 1);
-    });
+    tamper(stubOf(batch), "UPDATE batch SET expires_at = ?", Date.now() - 1);
 
   it("while a call is in flight keeps the answer that comes in, and expires the rest", async () => {
     const batch = newBatch();

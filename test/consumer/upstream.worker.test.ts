@@ -1,4 +1,3 @@
-import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, inject, it } from "vitest";
 import { callUpstream } from "../../src/consumer/call.ts";
 import { Slots } from "../../src/consumer/slots.ts";
@@ -15,7 +14,7 @@ import {
   until,
 } from "../support/worker/client.ts";
 import { HOUR_MS, receivedAt, taskOf, upstreamOf } from "../support/worker/faults.ts";
-import { chat, newBatch, plant, stubOf } from "../support/worker/store.ts";
+import { chat, newBatch, plant, stubOf, tamper } from "../support/worker/store.ts";
 
 /** A task is tried so often by the worker tests' configuration. */
 const ATTEMPTS = 4;
@@ -225,9 +224,7 @@ describe("retry-after", () => {
       ({ state, attempts }) => state === "pending" && attempts.length === 1,
     );
     expect(Date.parse(task.next_attempt_at ?? "")).toBeGreaterThan(batch.expires_at);
-    await runInDurableObject(stub, (_, state) => {
-      state.storage.sql.exec("UPDATE batch SET expires_at = ?", Date.now() - 1);
-    });
+    await tamper(stub, "UPDATE batch SET expires_at = ?", Date.now() - 1);
     await stub.poke();
     const end: BatchObject = await ended(batch.batch_id);
     expect(end).toMatchObject({ status: "expired", muster: { counts: { expired: 1 } } });

@@ -46,17 +46,13 @@ class ForgetfulTasks extends Tasks {
   readonly #store: Store;
 
   constructor(store: Store) {
-    super(store.sql);
+    super(store.sql, store.counts);
     this.#store = store;
   }
 
   override requeue(...said: Parameters<Tasks["requeue"]>): number {
     const moved = super.requeue(...said);
-    this.#store.sql.exec(
-      "UPDATE progress SET pending = pending - ?, running = running + ?",
-      moved,
-      moved,
-    );
+    this.#store.counts.add({ pending: -moved, running: moved });
     return moved;
   }
 }

@@ -176,7 +176,7 @@ describe("a Batch that is lost", () => {
     // As it is when the object is lost right behind the transaction that ended the batch.
     await plant(batch, [unique("announced")], (store) => {
       store.sql.exec("UPDATE task SET state = 'succeeded'");
-      store.sql.exec("UPDATE progress SET pending = 0, succeeded = 1");
+      store.counts.add({ pending: -1, succeeded: 1 });
       store.rows.stop("completed");
       store.rows.finalize(Date.now());
       store.rows.end("completed", "", Date.now());

@@ -1,4 +1,4 @@
-import type { Sql } from "../../core/sql.ts";
+import type { Cursor, Sql, SqlValue } from "../../core/sql.ts";
 import type { Digest } from "../../project/digest.ts";
 import type { BatchError, BatchStatus } from "../../wire/batch.ts";
 import type { BatchRow, Ending } from "../schema.ts";
@@ -30,17 +30,28 @@ export type NewBatch = Pick<
 /** The statuses a batch can end in once it was in progress. */
 export type EndStatus = "completed" | "expired" | "cancelled";
 
-/** The batch's own row: status, ending, timestamps, and how far its file has been read. */
+/**
+ * The batch's own row: status, ending, timestamps, and how far its file has been read. It is read
+ * many times an exchange and seldom changed, so it is kept in memory; whatever writes it goes
+ * through `#write`, which forgets what is kept.
+ */
 export class BatchRows {
-  readonly #sql: Sql;
+  readonly #db: Sql;
+  #kept: Readonly<BatchRow> | undefined;
 
   constructor(sql: Sql) {
-    this.#sql = sql;
+    this.#db = sql;
   }
 
   /** The row, or undefined when this object's batch was never opened. */
-  get(): BatchRow | undefined {
-    return this.#sql.exec<BatchRow>("SELECT * FROM batch").toArray()[0];
+  get(): Readonly<BatchRow> | undefined {
+    this.#kept ??= this.#db.exec<BatchRow>("SELECT * FROM batch").toArray()[0];
+    return this.#kept;
+  }
+
+  /** Forgets what is kept: after a transaction that was undone. */
+  forget(): void {
+    this.#kept = undefined;
   }
 
   /** Opens the batch, in `validating`. False when it was open already: nothing changes then. */
@@ -73,7 +84,7 @@ export class BatchRows {
       row.expires_at,
     );
     if (!opened) return false;
-    this.#sql.exec("INSERT INTO progress (id) VALUES (1)");
+    this.#db.exec("INSERT INTO progress (id) VALUES (1)");
     return true;
   }
 
@@ -156,7 +167,7 @@ export class BatchRows {
 
   /** Notes that the outcomes of a file are deleted. */
   erased(kind: "output" | "error", nowMs: number): void {
-    this.#sql.exec(`UPDATE batch SET ${kind}_erased_at = coalesce(${kind}_erased_at, ?)`, nowMs);
+    this.#write(`UPDATE batch SET ${kind}_erased_at = coalesce(${kind}_erased_at, ?)`, nowMs);
   }
 
   /** The client has no more use for it. False when it has not ended, or was removed already. */
@@ -197,12 +208,12 @@ export class BatchRows {
   /** Replaces the metadata, JSON or null. */
   setMetadata(metadata: string | null): void {
     // The project is to hear of it.
-    this.#sql.exec("UPDATE batch SET metadata = ?, told_status = NULL", metadata);
+    this.#write("UPDATE batch SET metadata = ?, told_status = NULL", metadata);
   }
 
   /** Keeps what the project was last told, and when. Metadata may have changed meanwhile. */
   told(digest: Digest): void {
-    this.#sql.exec(
+    this.#write(
       `UPDATE batch SET told_status = iif(metadata IS ?1 AND status = ?2, ?2, NULL),
          told_running = ?3, told_at = ?4`,
       digest.metadata,
@@ -214,20 +225,25 @@ export class BatchRows {
 
   /** How far the input file has been read. */
   setSource(offset: number, line: number): void {
-    this.#sql.exec("UPDATE batch SET source_offset = ?, source_line = ?", offset, line);
+    this.#write("UPDATE batch SET source_offset = ?, source_line = ?", offset, line);
   }
 
   /** Keeps the model of the first task while the file is read; '' once two differ. */
   setModel(model: string): void {
-    this.#sql.exec("UPDATE batch SET model = ?", model);
+    this.#write("UPDATE batch SET model = ?", model);
   }
 
   /** Keeps validation errors found so far. */
   setErrors(errors: BatchError[]): void {
-    this.#sql.exec("UPDATE batch SET errors = ?", JSON.stringify(errors));
+    this.#write("UPDATE batch SET errors = ?", JSON.stringify(errors));
   }
 
-  #moved(statement: string, ...bindings: (string | number | null)[]): boolean {
-    return this.#sql.exec(statement, ...bindings).toArray().length > 0;
+  #moved(statement: string, ...bindings: SqlValue[]): boolean {
+    return this.#write(statement, ...bindings).toArray().length > 0;
+  }
+
+  #write(statement: string, ...bindings: SqlValue[]): Cursor<Record<string, SqlValue>> {
+    this.forget();
+    return this.#db.exec(statement, ...bindings);
   }
 }

@@ -1,6 +1,6 @@
 import type { Sql } from "../../core/sql.ts";
 import type { TaskState } from "../../core/task.ts";
-import { addProgress, type ProgressChange } from "./progress.ts";
+import type { Progress, ProgressChange } from "./progress.ts";
 
 /** How tasks end without an answer: their state, and the error in their output line. */
 export interface Close {
@@ -11,11 +11,13 @@ export interface Close {
 /** Ends tasks that will not be called: pending ones, when their batch ends early. */
 export class Closing {
   readonly #sql: Sql;
+  readonly #counts: Progress;
   /** Where closing pending tasks goes on. */
   #closedTo = 0;
 
-  constructor(sql: Sql) {
+  constructor(sql: Sql, counts: Progress) {
     this.#sql = sql;
+    this.#counts = counts;
   }
 
   /**
@@ -76,6 +78,6 @@ export class Closing {
     change[from] = -lines.length;
     change[close.state] = lines.length;
     change.error_bytes = lines.reduce((sum, { bytes }) => sum + bytes, 0);
-    addProgress(this.#sql, change);
+    this.#counts.add(change);
   }
 }

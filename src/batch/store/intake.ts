@@ -1,13 +1,12 @@
-import type { Sql } from "../../core/sql.ts";
 import type { NewTask } from "../../wire/request.ts";
-import { addProgress } from "./progress.ts";
+import type { Store } from "./store.ts";
 
 /**
  * Adds tasks behind those that are there. Run it inside a transaction.
  *
  * @returns the indexes (in `tasks`) whose custom_id an earlier task has; those were not added.
  */
-export function addTasks(sql: Sql, tasks: readonly NewTask[]): number[] {
+export function addTasks({ sql, counts }: Store, tasks: readonly NewTask[]): number[] {
   let seq = sql
     .exec<{ next: number }>("SELECT coalesce(max(seq) + 1, 0) AS next FROM task")
     .one().next;
@@ -29,13 +28,14 @@ export function addTasks(sql: Sql, tasks: readonly NewTask[]): number[] {
     seq += 1;
   }
   const count = tasks.length - refused.length;
-  addProgress(sql, { total: count, pending: count });
+  counts.add({ total: count, pending: count });
   return refused;
 }
 
 /** Drops every task: what a batch that failed validation keeps none of. */
-export function dropTasks(sql: Sql): void {
+export function dropTasks({ sql, counts }: Store): void {
   sql.exec("DELETE FROM input");
   sql.exec("DELETE FROM task");
-  sql.exec("UPDATE progress SET total = 0, pending = 0");
+  const { total, pending } = counts.get();
+  counts.add({ total: -total, pending: -pending });
 }

@@ -3,7 +3,8 @@ import type { Sql } from "../../core/sql.ts";
 import { nextStep, type RetryRules, type TaskState } from "../../core/task.ts";
 import type { Report } from "../exchange.ts";
 import { type Outcome, outcomeOf } from "../outcome-line.ts";
-import { addProgress, type ProgressChange, readProgress } from "./progress.ts";
+import type { ProgressChange } from "./progress.ts";
+import type { Store } from "./store.ts";
 
 /** What recording a report showed, beside what it changed. */
 export interface Recorded {
@@ -32,15 +33,14 @@ type Held = {
  * the answer is there, and paid for. Saying it twice is saying it once. Run it inside a transaction.
  */
 export function record(
-  sql: Sql,
+  { sql, counts }: Pick<Store, "sql" | "counts">,
   report: Report,
   batchId: string,
   rules: RetryRules,
   nowMs: number,
   random: number,
 ): Recorded {
-  const progress = readProgress(sql);
-  const { unauthorized = 0, succeeded = 0 } = progress ?? {};
+  const { unauthorized, succeeded } = counts.get();
   const [task] = sql
     .exec<Held>(
       `SELECT state, custom_id, failures, throttles, throttles_alone, throttled_at_success, cost,
@@ -90,7 +90,7 @@ export function record(
   const { result } = report;
   const refused = result.kind === "answered" && result.status === 401;
   const now = step.state === "succeeded" ? 0 : unauthorized + (refused ? 1 : 0);
-  addProgress(sql, { ...change, unauthorized: now - unauthorized });
+  counts.add({ ...change, unauthorized: now - unauthorized });
   return { extraTokens: extraTokensOf(report, task.cost), unauthorized: now, verdict };
 }
 

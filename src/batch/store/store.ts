@@ -4,39 +4,56 @@ import { BatchRows } from "./batch-row.ts";
 import { Closing } from "./closing.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Holders } from "./holders.ts";
-import { readProgress } from "./progress.ts";
+import { Progress } from "./progress.ts";
 import { Tasks } from "./tasks.ts";
 
 /** Everything a Batch keeps. All SQL of the Batch is in this folder. */
 export class Store {
   readonly sql: Sql;
   readonly rows: BatchRows;
+  readonly counts: Progress;
   readonly tasks: Tasks;
   readonly closing: Closing;
   readonly holders: Holders;
   readonly deliveries: Deliveries;
   readonly #storage: Database;
+  #depth = 0;
 
   constructor(storage: Database) {
     this.#storage = storage;
     this.sql = storage.sql;
     this.rows = new BatchRows(storage.sql);
-    this.tasks = new Tasks(storage.sql);
-    this.closing = new Closing(storage.sql);
+    this.counts = new Progress(storage.sql);
+    this.tasks = new Tasks(storage.sql, this.counts);
+    this.closing = new Closing(storage.sql, this.counts);
     this.holders = new Holders(storage.sql);
     this.deliveries = new Deliveries(storage.sql);
   }
 
   /** Counts and sums. @throws before the batch is opened. */
-  progress(): ProgressRow {
-    const row = readProgress(this.sql);
-    if (row === undefined) throw new Error("progress is read of a batch that was never opened");
-    return row;
+  progress(): Readonly<ProgressRow> {
+    return this.counts.get();
   }
 
-  /** Runs `change` as one transaction: all of it is kept, or none. */
+  /** Runs `change` as one transaction: all of it is kept, or none; in memory, too. */
   transaction<T>(change: () => T): T {
-    return this.#storage.transactionSync(change);
+    const before = this.counts.kept();
+    this.#depth += 1;
+    this.counts.held = true;
+    try {
+      return this.#storage.transactionSync(() => {
+        const result = change();
+        if (this.#depth === 1) this.counts.write();
+        return result;
+      });
+    } catch (error) {
+      this.counts.undo(before);
+      this.rows.forget();
+      throw error;
+    } finally {
+      this.#depth -= 1;
+      this.counts.held = this.#depth > 0;
+    }
   }
 }
 

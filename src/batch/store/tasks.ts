@@ -1,6 +1,6 @@
 import type { Sql } from "../../core/sql.ts";
 import type { Claim } from "../exchange.ts";
-import { addProgress } from "./progress.ts";
+import type { Progress } from "./progress.ts";
 
 /** A claimed task: what a consumer needs to call the upstream. */
 export interface Claimed {
@@ -18,11 +18,13 @@ type Open = { seq: number; cost: number };
 /** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
 export class Tasks {
   readonly #sql: Sql;
+  readonly #counts: Progress;
   /** No task before this one is fresh (never attempted). Derived, so never stored. */
   #firstFresh: number | undefined;
 
-  constructor(sql: Sql) {
+  constructor(sql: Sql, counts: Progress) {
     this.#sql = sql;
+    this.#counts = counts;
   }
 
   /**
@@ -110,7 +112,7 @@ export class Tasks {
       claimed.push({ seq, attempt: moved.attempt, body });
     }
     if (claimed.length > 0) {
-      addProgress(this.#sql, { pending: -claimed.length, running: claimed.length });
+      this.#counts.add({ pending: -claimed.length, running: claimed.length });
     }
     return claimed;
   }
@@ -142,7 +144,7 @@ export class Tasks {
         kept,
       )
       .toArray().length;
-    if (moved > 0) addProgress(this.#sql, { running: -moved, pending: moved });
+    if (moved > 0) this.#counts.add({ running: -moved, pending: moved });
     return moved;
   }
 
@@ -183,10 +185,15 @@ export class Tasks {
       )
       .toArray().length;
     this.#firstFresh = undefined;
-    this.#sql.exec(
-      `UPDATE progress SET pending = pending + failed + cancelled + expired, failed = 0,
-         cancelled = 0, expired = 0, error_bytes = 0, unauthorized = 0`,
-    );
+    const { failed, cancelled, expired, error_bytes, unauthorized } = this.#counts.get();
+    this.#counts.add({
+      pending: failed + cancelled + expired,
+      failed: -failed,
+      cancelled: -cancelled,
+      expired: -expired,
+      error_bytes: -error_bytes,
+      unauthorized: -unauthorized,
+    });
     return moved;
   }
 

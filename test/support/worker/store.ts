@@ -73,13 +73,28 @@ export async function plant<R>(
         cost: 10,
         model: "m",
       }));
-      addTasks(store.sql, tasks);
+      addTasks(store, tasks);
       store.rows.begin("m", Date.now());
     });
     return then(store, state);
   });
   await evictDurableObject(stub);
   return result;
+}
+
+/**
+ * Changes an object's storage behind its back, and evicts it, so that it finds the change as after
+ * a restart: it keeps what it has read.
+ */
+export async function tamper(
+  stub: DurableObjectStub<Batch>,
+  statement: string,
+  ...bindings: (string | number)[]
+): Promise<void> {
+  await runInDurableObject(stub, (_, { storage }) => {
+    storage.sql.exec(statement, ...bindings);
+  });
+  await evictDurableObject(stub);
 }
 
 /** A report of an attempt with a verdict. */
