@@ -12,8 +12,11 @@ import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import type { World } from "./world.ts";
 
-/** Bodies handed to one conversation at once: an RPC carries at most 32 MiB. */
-const CLAIM_BYTES = 8 * 1024 * 1024;
+/**
+ * Bodies handed to one conversation at once, if there is more than one. An RPC carries at most
+ * 32 MiB, and fifty conversations may ask at once in an object's 128 MB.
+ */
+const CLAIM_BYTES = 1024 * 1024;
 /** A conversation with nothing to do is kept for at most this long; after that a pointer wakes one. */
 const IDLE_MS = 2_000;
 /** How often a conversation with free lanes asks whether there is something for them. */

@@ -6,9 +6,23 @@ import { oneLine } from "../core/raw-json.ts";
 import { streamedBody } from "../core/stream-request.ts";
 import { readUsage } from "../core/usage.ts";
 import type { Endpoint } from "../wire/batch.ts";
+import type { Held } from "./memory.ts";
 import { readAnswer } from "./read-answer.ts";
 import { Silence } from "./read-stream.ts";
 import type { Slots } from "./slots.ts";
+
+/** What a call stands on. */
+export interface CallGround {
+  slots: Slots;
+  /** For the answer, which stays there after the call. */
+  held: Held;
+  /** Told of bytes of streams, which cost CPU time. */
+  read(bytes: number): void;
+  nowMs(): number;
+}
+
+/** A character takes two bytes in memory, unless all of its text are Latin-1. */
+const BYTES_A_CHAR = 2;
 
 /**
  * Makes one upstream call and says what came of it. The timeout begins with the request and spans
@@ -19,8 +33,7 @@ export async function callUpstream(
   task: Assignment,
   endpoint: Endpoint,
   upstream: Upstream | undefined,
-  slots: Slots,
-  nowMs: () => number,
+  { slots, held, read, nowMs }: CallGround,
 ): Promise<Report> {
   const { seq, attempt } = task;
   if (upstream !== undefined) await slots.enter();
@@ -45,6 +58,7 @@ export async function callUpstream(
     silent = true;
     timeout.abort();
   });
+  const grown = (chars: number) => held.add(BYTES_A_CHAR * chars);
   let response: Response | undefined;
   try {
     response = await connect(slots, urlOf(upstream, endpoint), {
@@ -54,7 +68,7 @@ export async function callUpstream(
       redirect: "manual",
       signal: timeout.signal,
     });
-    const body = await readAnswer(response, silence, nowMs);
+    const body = await readAnswer(response, { silence, read, grown }, nowMs);
     if ("code" in body) {
       const { verdict, code, message } = body;
       return report({ verdict, result: { kind: "unanswered", code, message } });

@@ -10,6 +10,7 @@ import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { callUpstream } from "./call.ts";
 import type { Lanes, Seeker } from "./lanes.ts";
+import type { Held, Memory } from "./memory.ts";
 import type { Slots } from "./slots.ts";
 import { type LanePlan, weightOf } from "./weight.ts";
 
@@ -23,13 +24,14 @@ export interface Ground {
   lanes: Lanes;
   plan: LanePlan;
   slots: Slots;
+  memory: Memory;
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
   /** Opens a conversation with another batch in the same invocation. */
   invite(ref: BatchRef): void;
   /** Whether the invocation's time slice or call budget is over. */
   over(): boolean;
-  /** Counts one call to the upstream or one exchange against the budget. */
-  spend(): void;
+  /** Counts one call to the upstream or one exchange against the budget, or a part of one. */
+  spend(part?: number): void;
   /** A conversation is heard at least this often. */
   heartbeatMs: number;
 }
@@ -43,8 +45,13 @@ const BROKEN_MAX_MS = 5_000;
 const BROKEN_LIMIT = 20;
 /** An exchange that is not answered by then is taken for lost, and said again. */
 const EXCHANGE_MS = 60_000;
-/** Characters of answers in one exchange: an RPC carries at most 32 MiB. */
-const REPORTED_AT_ONCE = 8_000_000;
+/**
+ * Characters of answers in one exchange, if there is more than one. An RPC carries at most 32 MiB,
+ * and a Batch may hear fifty conversations at once in 128 MB.
+ */
+const REPORTED_AT_ONCE = 1_000_000;
+/** Bytes of a stream that cost about as much CPU time as a call besides: a hundred chunks. */
+const STREAMED_BYTES = 25_000;
 
 /**
  * One conversation with one Batch: report what is done, take what is next, until there is nothing
@@ -55,6 +62,9 @@ export class Conversation implements Seeker {
   readonly #ground: Ground;
   readonly #inFlight = new Map<string, Claim>();
   #reports: Report[] = [];
+  /** What the reports hold in memory until the Batch has them. */
+  readonly #held = new Map<Report, Held>();
+  #over = false;
   /** Lanes it has and has not used. */
   #hand = 0;
   /** Lanes that a call of its batch takes: the most it may be, until the Batch has told its tasks. */
@@ -77,6 +87,8 @@ export class Conversation implements Seeker {
     } finally {
       this.#ground.lanes.leave(this);
       this.#giveHand();
+      this.#over = true;
+      for (const report of this.#held.keys()) this.#letGo(report);
     }
   }
 
@@ -90,7 +102,8 @@ export class Conversation implements Seeker {
     let broken = 0;
     while (broken < BROKEN_LIMIT) {
       const leaving = this.#ground.over();
-      if (leaving) this.#giveHand();
+      const full = !this.#ground.memory.hasRoom;
+      if (leaving || full) this.#giveHand();
       else this.#hand += this.#ground.lanes.take(this.#weight);
       const hand = this.#hand;
       const want = Math.floor(hand / this.#weight);
@@ -109,12 +122,14 @@ export class Conversation implements Seeker {
         continue;
       }
       broken = 0;
+      for (const report of reports) this.#letGo(report);
       let used = 0;
       for (const task of reply.tasks) used += this.#start(task, reply.endpoint);
       this.#ground.lanes.give(hand - used);
       if (reply.invite) this.#ground.invite(reply.invite);
       if (reply.end && this.#reports.length === 0) return;
-      await this.#news(leaving ? Number.POSITIVE_INFINITY : this.#restMs(reply, want));
+      if (leaving) await this.#news(Number.POSITIVE_INFINITY);
+      else await this.#news(full ? POLL_MS : this.#restMs(reply, want));
     }
     const { holder } = this.#ground;
     console.error(JSON.stringify({ event: "batch_unreachable", holder }));
@@ -158,14 +173,24 @@ export class Conversation implements Seeker {
     const { seq, attempt } = task;
     const key = `${seq}:${attempt}`;
     this.#inFlight.set(key, { seq, attempt });
-    const { upstreams, lanes, plan, slots } = this.#ground;
+    const { upstreams, lanes, plan, slots, memory, spend } = this.#ground;
     const upstream = upstreams.find(({ name }) => name === task.upstream);
     const weight = weightOf(plan, endpoint, upstream);
     this.#weight = weight;
+    memory.addBody(task.body.length);
     const call = async () => {
       if (task.startInMs > 0) await sleep(task.startInMs);
-      this.#ground.spend();
-      const report = await callUpstream(task, endpoint, upstream, slots, Date.now);
+      spend();
+      const held = memory.open();
+      const report = await callUpstream(task, endpoint, upstream, {
+        slots,
+        held,
+        read: (bytes) => spend(bytes / STREAMED_BYTES),
+        nowMs: Date.now,
+      });
+      memory.addBody(-task.body.length);
+      if (this.#over) held.close();
+      else this.#held.set(report, held);
       this.#inFlight.delete(key);
       this.#reports.push(report);
       // The lane goes to who waits first in line; this conversation, if nobody does.
@@ -186,6 +211,11 @@ export class Conversation implements Seeker {
       count += 1;
     }
     return this.#reports.splice(0, count);
+  }
+
+  #letGo(report: Report): void {
+    this.#held.get(report)?.close();
+    this.#held.delete(report);
   }
 
   #giveHand(): void {

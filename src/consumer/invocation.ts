@@ -4,6 +4,7 @@ import { newHolderId } from "../wire/ids.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { Conversation } from "./conversation.ts";
 import { Lanes } from "./lanes.ts";
+import { Memory } from "./memory.ts";
 import { Slots } from "./slots.ts";
 import { planLanes } from "./weight.ts";
 
@@ -14,6 +15,9 @@ const WALL_MS = 15 * 60_000;
 const MARGIN_MS = 60_000;
 /** Batches one invocation speaks with at most; more find another one. */
 const TALKS_MAX = 100;
+
+/** An isolate has 128 MB, and may have another invocation beside this one. */
+const HELD = { answerBytes: 24_000_000, bodyChars: 6_000_000 };
 
 /**
  * One invocation: conversations with the batches it was woken for, and with those it is invited to,
@@ -28,6 +32,7 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
   const plan = planLanes(config.lanes, streams(config) ? config.streamLanes : 0);
   const lanes = new Lanes(plan.count);
   const slots = new Slots(config.lanes);
+  const memory = new Memory(HELD);
   let spent = 0;
   const talks = new Map<string, Promise<void>>();
   const open = (ref: BatchRef, invited: boolean) => {
@@ -40,11 +45,12 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
       lanes,
       plan,
       slots,
+      memory,
       exchange: (request) => batchStub(env, ref).exchange(request),
       invite: (other) => open(other, true),
       over: () => spent >= config.subrequests || Date.now() >= endMs,
-      spend: () => {
-        spent += 1;
+      spend: (part = 1) => {
+        spent += part;
       },
       heartbeatMs: config.claimTtlMs / 3,
     });

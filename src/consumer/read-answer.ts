@@ -6,7 +6,7 @@ import {
   type Verdict,
 } from "../core/outcome.ts";
 import { readCapped } from "../core/read-capped.ts";
-import { readStream, type Silence } from "./read-stream.ts";
+import { type Listener, readStream } from "./read-stream.ts";
 
 /** Bytes of an answer at most: with its task's custom_id it must fit a 2 MB row. */
 export const MAX_ANSWER_BYTES = 1_900_000;
@@ -35,15 +35,15 @@ const NOT_JSON = refused(
  */
 export async function readAnswer(
   response: Response,
-  silence: Silence,
+  listener: Listener,
   nowMs: () => number,
 ): Promise<Body> {
-  if (!response.ok) return readError(response);
+  if (!response.ok) return readError(response, listener);
   const type = response.headers.get("content-type") ?? "";
   if (response.body !== null && type.includes("text/event-stream")) {
-    return bodyOf(await readStream(response.body, MAX_ANSWER_BYTES, silence), response, nowMs());
+    return bodyOf(await readStream(response.body, MAX_ANSWER_BYTES, listener), response, nowMs());
   }
-  const text = await readCapped(response, MAX_ANSWER_BYTES);
+  const text = await readCapped(response, MAX_ANSWER_BYTES, { onPart: listener.grown });
   if (text === undefined) return TOO_LARGE;
   const json = parseJson(text);
   if (json !== undefined) return { text, json };
@@ -55,8 +55,11 @@ export async function readAnswer(
 }
 
 /** An error's status says what it means; of a long body its beginning is enough. */
-async function readError(response: Response): Promise<Body> {
-  const text = await readCapped(response, MAX_ANSWER_BYTES, { cutTo: KEPT_OF_ERROR });
+async function readError(response: Response, { grown }: Listener): Promise<Body> {
+  const text = await readCapped(response, MAX_ANSWER_BYTES, {
+    cutTo: KEPT_OF_ERROR,
+    onPart: grown,
+  });
   const json = parseJson(text);
   return { text: json === undefined ? text.slice(0, KEPT_OF_ERROR) : text, json };
 }

@@ -3,27 +3,45 @@ import { CompletionStream, type StreamEnd } from "../core/completion-stream.ts";
 /** After the end was told, the body's own end is waited for so long: it keeps the connection usable. */
 const FAREWELL_MS = 1_000;
 
+/** What is told of a stream while it is read. */
+export interface Listener {
+  /** Started when the answer has begun, and told of every part that comes after. */
+  silence: Silence;
+  /** The bytes of each part. */
+  read(bytes: number): void;
+  /** The characters by which the answer grew; what it returns is waited for before reading on. */
+  grown(chars: number): Promise<void> | undefined;
+}
+
 /**
  * Reads a response's event stream to its end.
  *
- * @param silence started when the answer has begun, and told of every part that comes after.
  * @throws when the body breaks off or its signal fires.
  */
 export async function readStream(
   body: ReadableStream<Uint8Array>,
   maxChars: number,
-  silence: Silence,
+  { silence, read, grown }: Listener,
 ): Promise<StreamEnd> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   const stream = new CompletionStream(maxChars);
+  let chars = 0;
   while (!stream.over) {
     const { done, value } = await reader.read();
     if (done) {
       stream.push(decoder.decode());
       return stream.end();
     }
+    read(value.byteLength);
     stream.push(decoder.decode(value, { stream: true }));
+    const room = grown(stream.chars - chars);
+    chars = stream.chars;
+    if (room !== undefined) {
+      // The silence is ours then.
+      silence.rest();
+      await room;
+    }
     if (stream.begun) silence.broken();
   }
   silence.stop();
@@ -53,6 +71,7 @@ export class Silence {
   readonly #limitMs: number;
   readonly #tooLong: () => void;
   #brokenAtMs = 0;
+  #rests = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
 
@@ -64,8 +83,14 @@ export class Silence {
   /** Something was said. */
   broken(): void {
     this.#brokenAtMs = Date.now();
+    this.#rests = false;
     // One timer that looks again, and not one for each part: a stream has thousands.
     this.#timer ??= setTimeout(() => this.#look(), this.#limitMs);
+  }
+
+  /** Nothing is listened to until something is said again. */
+  rest(): void {
+    this.#rests = true;
   }
 
   /** Nothing more is expected. */
@@ -76,7 +101,8 @@ export class Silence {
 
   #look(): void {
     if (this.#stopped) return;
-    const leftMs = this.#brokenAtMs + this.#limitMs - Date.now();
+    const sinceMs = this.#rests ? Date.now() : this.#brokenAtMs;
+    const leftMs = sinceMs + this.#limitMs - Date.now();
     if (leftMs <= 0) this.#tooLong();
     else this.#timer = setTimeout(() => this.#look(), leftMs);
   }

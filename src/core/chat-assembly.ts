@@ -1,4 +1,4 @@
-import { accumulate, own, replace, setOwn } from "./chat-delta.ts";
+import { accumulate, compact, own, replace, setOwn } from "./chat-delta.ts";
 import { isRecord } from "./exact-json.ts";
 
 type Members = Record<string, unknown>;
@@ -37,6 +37,11 @@ export class ChatAssembly {
   /** Whether the usage was told, which comes last. */
   get counted(): boolean {
     return isRecord(this.#top.usage);
+  }
+
+  /** Takes less memory for the same. */
+  compact(): void {
+    for (const { message } of this.#choices.values()) compact(message);
   }
 
   /** The completion as it stands. */

@@ -24,6 +24,9 @@ export class CompletionStream {
   #done = false;
   #begun = false;
   #chars = 0;
+  /** Chunks since the texts were last made one piece each, and the characters there were then. */
+  #loose = 0;
+  #compactChars = 0;
 
   /** @param maxChars of the answer; one that is certainly longer is read no further. */
   constructor(maxChars: number) {
@@ -45,6 +48,11 @@ export class CompletionStream {
   /** Whether the stream has said all that matters. */
   get over(): boolean {
     return this.#done || this.#failure !== undefined;
+  }
+
+  /** Characters of the answer so far. */
+  get chars(): number {
+    return this.#response?.length ?? this.#chars;
   }
 
   /** Whether the answer itself has begun: before that a model may think for minutes in silence. */
@@ -104,10 +112,19 @@ export class CompletionStream {
       this.#chars += chars + charsOf(choice.logprobs);
     }
     this.#chat.add(chunk);
+    this.#loose += 1;
+    // Seldom enough that all the copying is a few times the answer's length.
+    if (this.#loose >= LOOSE_MAX && this.#chars > 1.125 * this.#compactChars) {
+      this.#chat.compact();
+      this.#loose = 0;
+      this.#compactChars = this.#chars;
+    }
     if (this.#chars > this.#maxChars) this.#failure = { kind: "too_large" };
   }
 }
 
+/** Chunks that may lie about in memory one by one. */
+const LOOSE_MAX = 256;
 /** What an event has around the response it carries. */
 const EVENT_CHARS = 65_536;
 

@@ -1,30 +1,37 @@
 type Source = { body: ReadableStream<Uint8Array> | null };
 
+/** How a body is read. */
+interface Reading {
+  /** Whether bytes that are not UTF-8 are an error instead of U+FFFD. */
+  fatal?: boolean;
+  /** Told of each part's bytes; what it returns is waited for before reading on. */
+  onPart?: (bytes: number) => Promise<void> | undefined;
+}
+
 /**
  * A body as text, or undefined when it has more than `maxBytes` bytes; it is read no further then.
  *
- * @param options.fatal whether bytes that are not UTF-8 are an error instead of U+FFFD.
  * @param options.cutTo give so many characters of a longer body's beginning, instead of undefined.
  * @throws when the body breaks off or its signal fires; a TypeError for bytes that are not UTF-8.
  */
 export function readCapped(
   source: Source,
   maxBytes: number,
-  options: { fatal?: boolean; cutTo: number },
+  options: Reading & { cutTo: number },
 ): Promise<string>;
 export function readCapped(
   source: Source,
   maxBytes: number,
-  options?: { fatal?: boolean },
+  options?: Reading,
 ): Promise<string | undefined>;
 export async function readCapped(
   source: Source,
   maxBytes: number,
-  options: { fatal?: boolean; cutTo?: number } = {},
+  options: Reading & { cutTo?: number } = {},
 ): Promise<string | undefined> {
   if (source.body === null) return "";
+  const { fatal = false, onPart, cutTo } = options;
   const reader = source.body.getReader();
-  const fatal = options.fatal ?? false;
   const decoder = new TextDecoder("utf-8", { fatal, ignoreBOM: false });
   let text = "";
   let bytes = 0;
@@ -34,8 +41,10 @@ export async function readCapped(
     bytes += value.byteLength;
     if (bytes > maxBytes) {
       await reader.cancel();
-      return options.cutTo === undefined ? undefined : text.slice(0, options.cutTo);
+      return cutTo === undefined ? undefined : text.slice(0, cutTo);
     }
     text += decoder.decode(value, { stream: true });
+    const wait = onPart?.(value.byteLength);
+    if (wait !== undefined) await wait;
   }
 }

@@ -6,9 +6,9 @@ import type { NewBatch } from "../../src/batch/store/batch-row.ts";
 import type { World } from "../../src/batch/world.ts";
 import { readConfig } from "../../src/config.ts";
 import { callUpstream } from "../../src/consumer/call.ts";
-import { Slots } from "../../src/consumer/slots.ts";
 import { limiterStub } from "../../src/stubs.ts";
 import type { BatchObject } from "../../src/wire/batch.ts";
+import { callGround } from "../support/call-ground.ts";
 import {
   chatLine,
   ended,
@@ -44,7 +44,7 @@ function callOnce(prompt: string) {
   const { upstreams } = readConfig(env);
   const body = chat(prompt);
   const task: Assignment = { seq: 0, attempt: 1, upstream: "default", body, startInMs: 0 };
-  return callUpstream(task, "/v1/chat/completions", upstreams[0], new Slots(1), Date.now);
+  return callUpstream(task, "/v1/chat/completions", upstreams[0], callGround());
 }
 
 /** A batch of one task that a consumer took and was lost with. */

@@ -2,15 +2,17 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Assignment, ExchangeReply, ExchangeRequest } from "../../src/batch/exchange.ts";
 import { Conversation, type Ground } from "../../src/consumer/conversation.ts";
 import { Lanes } from "../../src/consumer/lanes.ts";
+import { Memory } from "../../src/consumer/memory.ts";
 import { Slots } from "../../src/consumer/slots.ts";
 import { planLanes } from "../../src/consumer/weight.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
+import { roomyMemory } from "../support/call-ground.ts";
 import { upstreamAt } from "../support/upstream.ts";
 
 const UPSTREAMS = [upstreamAt("http://upstream.test/v1")];
 const HEARTBEAT_MS = 10_000;
 /** A lane a call, and a connection for each. */
-const ROOM = { plan: planLanes(100, 100), slots: new Slots(100) };
+const ROOM = { plan: planLanes(100, 100), slots: new Slots(100), memory: roomyMemory() };
 
 /** A task of a batch: its body names it, so that the upstream can tell calls apart. */
 const task = (seq: number, batch = "a"): Assignment => ({
@@ -259,11 +261,11 @@ describe("reports", () => {
     expect(seqsOf(talk.last.request)).toEqual([1]);
   });
 
-  test("of more than 8,000,000 characters are spread over exchanges, each said once", async () => {
+  test("of more than 1,000,000 characters are spread over exchanges, each said once", async () => {
     const talk = new Talk(8);
     await talk.last.answer({ tasks: tasks(0, 1, 2, 3, 4, 5, 6, 7) });
     await api.end([0]);
-    await api.end([1, 2, 3, 4, 5, 6], JSON.stringify("x".repeat(1_799_998)));
+    await api.end([1, 2, 3, 4, 5, 6], JSON.stringify("x".repeat(224_998)));
     await talk.last.answer();
     expect(seqsOf(talk.last.request)).toEqual([1, 2, 3, 4]);
     // Those of the next exchange are still its own: the Batch must not take them back.
@@ -277,7 +279,7 @@ describe("reports", () => {
         (sum, { result }) => sum + (result.kind === "answered" ? result.body.length : 0),
         0,
       );
-      expect(characters).toBeLessThanOrEqual(8_000_000);
+      expect(characters).toBeLessThanOrEqual(1_000_000);
     }
   });
 
@@ -285,11 +287,48 @@ describe("reports", () => {
     const talk = new Talk(6);
     await talk.last.answer({ tasks: tasks(0, 1, 2, 3, 4, 5) });
     await api.end([0]);
-    await api.end([1, 2, 3, 4, 5], JSON.stringify("x".repeat(1_799_998)));
+    await api.end([1, 2, 3, 4, 5], JSON.stringify("x".repeat(224_998)));
     await talk.last.answer();
     await talk.last.answer({ end: true });
     expect(talk.ended).toBe(false);
     expect(seqsOf(talk.last.request)).toEqual([5]);
+  });
+});
+
+describe("memory", () => {
+  test("without room for more bodies has no tasks taken, until a call ends", async () => {
+    const memory = new Memory({ answerBytes: 1e9, bodyChars: 4 });
+    const talk = new Talk(6, { memory });
+    await talk.last.answer({ tasks: tasks(1, 2) });
+    await pass(100);
+    expect(talk.heard).toHaveLength(2);
+    expect(talk.last.request.want).toBe(0);
+    await talk.last.answer();
+    // Its lanes are for others meanwhile, and it does not ask in circles.
+    expect(talk.lanes.take()).toBe(4);
+    talk.lanes.give(4);
+    for (let second = 0; second < 3; second += 1) {
+      await pass(1_000);
+      await talk.last.answer();
+    }
+    expect(talk.heard.length).toBeLessThan(10);
+    await api.end([1]);
+    expect(talk.last.request.want).toBe(5);
+  });
+
+  test("holds answers until the Batch has them", async () => {
+    const memory = new Memory({ answerBytes: 30, bodyChars: 1e9 });
+    const talk = new Talk(4, { memory });
+    await talk.last.answer({ tasks: tasks(1, 2, 3, 4) });
+    // Of two bytes a character, the first fits, the second is over it, the others wait.
+    await api.end([1, 2, 3, 4], JSON.stringify("x".repeat(10)));
+    expect(seqsOf(talk.last.request)).toEqual([1]);
+    await talk.last.answer();
+    expect(seqsOf(talk.last.request)).toEqual([2]);
+    await talk.last.answer();
+    expect(seqsOf(talk.last.request)).toEqual([3]);
+    await talk.last.answer();
+    expect(seqsOf(talk.last.request)).toEqual([4]);
   });
 });
 

@@ -6,6 +6,7 @@ import { Slots } from "../../src/consumer/slots.ts";
 import { planLanes } from "../../src/consumer/weight.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/index.ts";
 import type { Endpoint } from "../../src/wire/batch.ts";
+import { roomyMemory } from "../support/call-ground.ts";
 import { upstreamAt } from "../support/upstream.ts";
 
 /**
@@ -97,6 +98,7 @@ async function run(
     lanes: new Lanes(plan.count),
     plan,
     slots: new Slots(lanes.connections),
+    memory: roomyMemory(),
     exchange,
     invite: () => undefined,
     over: () => false,

@@ -2,8 +2,8 @@ import { describe, expect, inject, it } from "vitest";
 import type { Report } from "../../src/batch/exchange.ts";
 import type { Upstream } from "../../src/config/upstreams.ts";
 import { callUpstream } from "../../src/consumer/call.ts";
-import { Slots } from "../../src/consumer/slots.ts";
 import type { Endpoint } from "../../src/wire/batch.ts";
+import { callGround } from "../support/call-ground.ts";
 import { upstreamAt } from "../support/upstream.ts";
 import { digestOf, unique } from "../support/worker/client.ts";
 import { chat } from "../support/worker/store.ts";
@@ -21,7 +21,7 @@ function call(
   const own = { streamChat: true, timeoutMs: TIMEOUT_MS, idleTimeoutMs: 300, ...change };
   const upstream = upstreamAt(baseUrl, { maxConcurrency: 1 }, own);
   const task = { seq: 0, attempt: 1, upstream: "default", body, startInMs: 0 };
-  return callUpstream(task, endpoint, upstream, new Slots(1), Date.now);
+  return callUpstream(task, endpoint, upstream, callGround());
 }
 
 const ask = (marker: string, change: Partial<Upstream> = {}) => call(chat(unique(marker)), change);

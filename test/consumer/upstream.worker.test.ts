@@ -1,8 +1,8 @@
 import { describe, expect, inject, it } from "vitest";
 import { callUpstream } from "../../src/consumer/call.ts";
-import { Slots } from "../../src/consumer/slots.ts";
 import type { BatchObject } from "../../src/wire/batch.ts";
 import type { TaskObject } from "../../src/wire/task.ts";
+import { callGround } from "../support/call-ground.ts";
 import { upstreamAt } from "../support/upstream.ts";
 import {
   ended,
@@ -289,5 +289,5 @@ function callDirectly(baseUrl: string, timeoutMs: number) {
   const upstream = upstreamAt(baseUrl, { maxConcurrency: 1 }, own);
   const body = chat("directly");
   const task = { seq: 0, attempt: 1, upstream: "direct", body, startInMs: 0 };
-  return callUpstream(task, "/v1/chat/completions", upstream, new Slots(1), Date.now);
+  return callUpstream(task, "/v1/chat/completions", upstream, callGround());
 }
