@@ -11,7 +11,8 @@ export interface StoredObject {
 }
 
 /**
- * Writes a stream of unknown length to R2, holding one part's worth of memory.
+ * Writes a stream of unknown length to R2. It holds three parts' worth of memory at most: the next is
+ * read while one is written.
  *
  * @returns undefined when it was longer than `maxBytes`: nothing is left of it then. The stream is
  *   read to its end all the same.
@@ -24,7 +25,8 @@ export async function storeObject(
   maxBytes: number,
 ): Promise<StoredObject | undefined> {
   const [sha256, md5] = [createHash("sha256"), createHash("md5")];
-  let parts: R2UploadedPart[] = [];
+  const parts: R2UploadedPart[] = [];
+  let writing: Promise<void> = Promise.resolve();
   let upload: R2MultipartUpload | undefined;
   let held: Uint8Array[] = [];
   let heldBytes = 0;
@@ -41,12 +43,16 @@ export async function storeObject(
       while (heldBytes >= PART_BYTES) {
         const all = concat(held, heldBytes);
         upload ??= await inR2(bucket.createMultipartUpload(key));
+        await writing;
         const part = upload.uploadPart(parts.length + 1, all.subarray(0, PART_BYTES));
-        parts = [...parts, await inR2(part)];
+        writing = inR2(part).then((written) => void parts.push(written));
+        // Whoever awaits it hears of it; until then it must not count as unhandled.
+        writing.catch(() => undefined);
         held = [all.slice(PART_BYTES)];
         heldBytes -= PART_BYTES;
       }
     }
+    await writing;
     if (bytes > maxBytes) {
       await upload?.abort();
       return undefined;
@@ -55,13 +61,12 @@ export async function storeObject(
     if (upload === undefined) {
       await inR2(bucket.put(key, rest));
     } else {
-      if (heldBytes > 0) {
-        parts = [...parts, await inR2(upload.uploadPart(parts.length + 1, rest))];
-      }
+      if (heldBytes > 0) parts.push(await inR2(upload.uploadPart(parts.length + 1, rest)));
       await inR2(upload.complete(parts));
     }
     return { bytes, sha256: sha256.digest("hex"), md5: md5.digest("hex") };
   } catch (error) {
+    await writing.catch(() => undefined);
     // R2 drops a multipart upload that nobody completes by itself, a week later.
     await upload?.abort().catch(() => undefined);
     throw error;
