@@ -76,7 +76,7 @@ export function addTaskRoutes(app: OpenAPIHono<AppEnv>): void {
     const { body, line } = task.value;
     // The request and the output line go in as the text they are: numbers past 2^53 survive.
     const view = JSON.stringify(viewOf(id, task.value)).slice(0, -1);
-    const text = `${view},"request":${body},"outcome":${line ?? "null"}}`;
+    const text = `${view},"request":${body ?? "null"},"outcome":${line ?? "null"}}`;
     return c.body(text, 200, { "content-type": "application/json" }) as never;
   });
 }

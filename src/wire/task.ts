@@ -24,7 +24,10 @@ export const taskObject = z
     state: z.enum(TASK_STATES),
     attempts: z.array(attempt),
     next_attempt_at: time.nullable().meta({ description: "For a task that waits for its retry." }),
-    request: z.record(z.string(), z.unknown()).meta({ description: "Its body, as it was sent." }),
+    request: z
+      .record(z.string(), z.unknown())
+      .nullable()
+      .meta({ description: "Its body, as it was sent; null once it was deleted." }),
     outcome: z
       .record(z.string(), z.unknown())
       .nullable()

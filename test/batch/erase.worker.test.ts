@@ -98,7 +98,11 @@ describe("output_expires_after", () => {
     const { completed_at, ...kept } = await look(batch.id);
     expect(kept).toEqual({ ...batch, completed_at: undefined });
     expect(completed_at).toBeLessThan(batch.completed_at ?? 0);
-    expect(await taskOf(batch.id)).toMatchObject({ state: "succeeded" });
+    expect(await taskOf(batch.id)).toMatchObject({
+      state: "succeeded",
+      request: null,
+      outcome: null,
+    });
     expect((await retry(batch.id)).status).toBe(404);
   });
 

@@ -6,7 +6,7 @@ import { projectStub } from "../../src/stubs.ts";
 import type { Contract } from "../support/contract.ts";
 import { chatLine, DEFAULT_KEY, linesOf, unique, until } from "../support/worker/client.ts";
 import { ORIGIN, workerContract } from "../support/worker/contract.ts";
-import { newBatch, stubOf } from "../support/worker/store.ts";
+import { newBatch, stubOf, tamper } from "../support/worker/store.ts";
 
 /**
  * What the official client sees when times are over. In workerd, where an object's clock can be moved:
@@ -45,7 +45,7 @@ const textOf = async (id: string | undefined) => (await client.files.content(id 
 /** Runs a statement in a batch's object, and lets it look after itself. */
 async function change(batchId: string, statement: string): Promise<void> {
   const stub = stubOf(newBatch({ batch_id: batchId }));
-  await runInDurableObject(stub, (_, { storage }) => void storage.sql.exec(statement));
+  await tamper(stub, statement);
   await stub.poke();
 }
 

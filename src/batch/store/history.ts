@@ -22,8 +22,8 @@ export interface TaskHistory {
   /** When it may be tried next, for a pending one that waits. */
   not_before: number;
   attempts: AttemptRow[];
-  /** The request's body. */
-  body: string;
+  /** The request's body; null once it was deleted with its outcome. */
+  body: string | null;
   /** The output line, for a final one. */
   line: string | null;
 }
@@ -72,9 +72,10 @@ export function readHistory(sql: Sql, customId: string): TaskHistory | undefined
       ...answerOf(outcome?.line),
     });
   }
-  const { body } = sql
+  const [input] = sql
     .exec<{ body: string }>("SELECT body FROM input WHERE seq = ?", task.seq)
-    .one();
+    .toArray();
+  const body = input?.body ?? null;
   const { seq, custom_id, state, not_before } = task;
   return { seq, custom_id, state, not_before, attempts, body, line: outcome?.line ?? null };
 }
