@@ -1,0 +1,174 @@
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { CsvError, parse as parseCsv } from "csv-parse";
+import { wrong } from "./exit.ts";
+
+/** How the tasks are written. */
+export const FORMATS = ["jsonl", "csv", "text"] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** What every request gets that does not say so itself. */
+export interface RequestOptions {
+  endpoint: string;
+  model: string | undefined;
+  system: string | undefined;
+  /** For CSV: a prompt with {{column}} in it. */
+  template: string | undefined;
+  /** Members of each body, such as max_tokens. */
+  params: Readonly<Record<string, unknown>>;
+}
+
+/** A request line, and the line of the input that it comes from, from 1. */
+export interface Line {
+  text: string;
+  from: number;
+}
+
+/** How a file is written, by its name; undefined when its name does not say. */
+export function formatOf(name: string): Format | undefined {
+  if (/\.(jsonl|ndjson)$/i.test(name)) return "jsonl";
+  if (/\.csv$/i.test(name)) return "csv";
+  return /\.(txt|md|text)$/i.test(name) ? "text" : undefined;
+}
+
+/**
+ * Reads a file, or stdin for `-`, as request lines, one at a time.
+ *
+ * @throws {Exit} naming the line and what it takes instead.
+ */
+export async function* readLines(
+  path: string,
+  format: Format | undefined,
+  options: RequestOptions,
+): AsyncGenerator<Line> {
+  const input = path === "-" ? process.stdin : createReadStream(path);
+  const name = path === "-" ? "stdin" : path;
+  if (format === "csv") yield* fromCsv(input, name, options);
+  else yield* fromLines(input, name, format, options);
+}
+
+async function* fromLines(
+  input: NodeJS.ReadableStream,
+  name: string,
+  format: Format | undefined,
+  options: RequestOptions,
+): AsyncGenerator<Line> {
+  let from = 0;
+  let read = format;
+  for await (const raw of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    from += 1;
+    const text = (from === 1 ? raw.replace(/^\uFEFF/, "") : raw).trim();
+    if (text === "") continue;
+    // A file that does not say what it is, is what its first line is.
+    read ??= text.startsWith("{") ? "jsonl" : "text";
+    const line = read === "jsonl" ? requestOf(text, `${name}:${from}`, from, options) : undefined;
+    yield { text: line ?? promptLine(text, `line-${from}`, `${name}:${from}`, options), from };
+  }
+}
+
+/**
+ * A request line out of a line of JSON: one that is a request line already as it stands, a body (with
+ * or without a custom_id), or {"prompt": …}.
+ */
+function requestOf(text: string, where: string, from: number, options: RequestOptions): string {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw wrong(`${where}: not JSON (${why}). Each line takes one JSON object.`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw wrong(`${where}: takes a JSON object, not ${text.slice(0, 40)}.`);
+  }
+  // As text: numbers past 2^53 in it survive.
+  if ("url" in json && "body" in json) return text;
+  const { custom_id, prompt, body, ...rest } = json as Record<string, unknown>;
+  const id = typeof custom_id === "string" ? custom_id : `line-${from}`;
+  if (typeof prompt === "string") {
+    return promptLine(prompt, id, where, { ...options, params: { ...options.params, ...rest } });
+  }
+  const whole = typeof body === "object" && body !== null ? body : rest;
+  return lineOf(id, { model: options.model, ...options.params, ...whole }, where, options);
+}
+
+function promptLine(prompt: string, id: string, where: string, options: RequestOptions): string {
+  const { endpoint, model, system, params } = options;
+  const user = { role: "user", content: prompt };
+  const messages = system === undefined ? [user] : [{ role: "system", content: system }, user];
+  if (endpoint === "/v1/messages") {
+    return lineOf(
+      id,
+      { model, system, max_tokens: 1024, ...params, messages: [user] },
+      where,
+      options,
+    );
+  }
+  if (endpoint === "/v1/chat/completions")
+    return lineOf(id, { model, ...params, messages }, where, options);
+  if (endpoint === "/v1/completions")
+    return lineOf(id, { model, ...params, prompt }, where, options);
+  if (endpoint === "/v1/responses") {
+    return lineOf(id, { model, instructions: system, ...params, input: prompt }, where, options);
+  }
+  return lineOf(id, { model, ...params, input: prompt }, where, options);
+}
+
+function lineOf(id: string, body: object, where: string, { endpoint }: RequestOptions): string {
+  if (!("model" in body) || typeof body.model !== "string") {
+    throw wrong(`${where}: names no model. Give one to all with --model, such as gpt-4o-mini.`);
+  }
+  return JSON.stringify({ custom_id: id, method: "POST", url: endpoint, body });
+}
+
+async function* fromCsv(
+  input: NodeJS.ReadableStream,
+  name: string,
+  options: RequestOptions,
+): AsyncGenerator<Line> {
+  const parser = parseCsv({
+    columns: true,
+    bom: true,
+    info: true,
+    skip_empty_lines: true,
+    trim: true,
+  });
+  input.on("error", (error) => parser.destroy(error));
+  input.pipe(parser);
+  try {
+    for await (const row of parser) {
+      const { record, info } = row as { record: Record<string, string>; info: { lines: number } };
+      const where = `${name}:${info.lines}`;
+      const id = record.custom_id ?? record.id ?? `line-${info.lines}`;
+      yield {
+        text: promptLine(fill(record, where, options.template), id, where, options),
+        from: info.lines,
+      };
+    }
+  } catch (error) {
+    if (error instanceof CsvError) throw wrong(`${name}: not CSV: ${error.message}.`);
+    throw error;
+  }
+}
+
+/** A row's prompt: the template with its columns put in, or its column "prompt". */
+export function fill(
+  row: Readonly<Record<string, string>>,
+  where: string,
+  template: string | undefined,
+): string {
+  const columns = Object.keys(row);
+  const has = `The columns are ${columns.join(", ")}.`;
+  if (template === undefined) {
+    const prompt = row.prompt;
+    if (prompt !== undefined) return prompt;
+    throw wrong(
+      `${where}: no column "prompt". Say what to ask with --template, with {{column}} in it. ${has}`,
+    );
+  }
+  return template.replace(/\{\{\s*([^{}]+?)\s*\}\}/g, (_, column: string) => {
+    const value = row[column];
+    if (value === undefined) throw wrong(`--template names {{${column}}}. ${has}`);
+    return value;
+  });
+}

@@ -1,0 +1,153 @@
+import { Command, Option } from "commander";
+import type { BatchObject } from "../../wire/batch.ts";
+import { contextOf, type Globals } from "./context.ts";
+import { doctor } from "./doctor.ts";
+import type { ExitCode } from "./exit.ts";
+import { EXIT } from "./exit.ts";
+import { list, steer, tasks } from "./look.ts";
+import { parseResultFormat, resultFormatOf, writeResults } from "./results.ts";
+import { finish, type SubmitOptions, submit } from "./submit.ts";
+
+const EXIT_CODES = `
+Exit codes:
+  ${EXIT.ok}  all went well, and what was waited for succeeded
+  ${EXIT.error}  something else went wrong; the message says what
+  ${EXIT.usage}  an argument or the input is wrong; nothing was opened
+  ${EXIT.tasksFailed}  the batch completed, and some of its tasks did not succeed
+  ${EXIT.notCompleted}  the batch failed validation, expired or was cancelled
+  ${EXIT.unreachable}  Muster does not answer
+  ${EXIT.unauthorized}  the API key is missing or refused`;
+
+const EXAMPLES = `
+Examples:
+  muster submit prompts.txt --model gpt-4o-mini --wait --out answers.csv
+  muster submit requests.jsonl
+  muster submit people.csv --template "Greet {{name}} in {{language}}." --model gpt-4o-mini
+  cat prompts.txt | muster submit - --model gpt-4o-mini --out - > answers.jsonl`;
+
+/** The command line `muster`. `done` gets the exit code of the command that ran. */
+export function createProgram(signal: AbortSignal, done: (code: ExitCode) => void): Command {
+  const program = new Command("muster")
+    .description("Send thousands of AI API calls as one batch, and get every result.")
+    .addOption(
+      new Option("--url <url>", "where Muster is")
+        .env("MUSTER_URL")
+        .default("http://127.0.0.1:8787"),
+    )
+    .addOption(
+      new Option("--key <key>", "API key; a Muster on this machine needs none by default").env(
+        "MUSTER_API_KEY",
+      ),
+    )
+    .option("--json", "print JSON", false)
+    .option("-q, --quiet", "print results and errors only", false)
+    .showHelpAfterError("(muster --help says more)")
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("after", `${EXAMPLES}\n${EXIT_CODES}`);
+  const context = () => contextOf(program.opts<Globals>(), signal);
+  const collect = (value: string, before: string[] = []) => [...before, value];
+
+  program
+    .command("submit")
+    .description("open a batch from a file, or from stdin (-)")
+    .argument("<file>", "JSONL of requests or bodies, CSV, or a prompt a line")
+    .option("-m, --model <model>", "the model, where a line names none")
+    .option("--system <text>", "a system message for every prompt")
+    .option("--template <text>", "for CSV: the prompt, with {{column}} in it")
+    .option("--max-tokens <n>", "max_tokens of each request")
+    .option("--temperature <t>", "temperature of each request")
+    .option("--param <name=value>", "any other member of each body; may be given often", collect)
+    .option("--endpoint <path>", "the upstream's endpoint", "/v1/chat/completions")
+    .option("--input <format>", "jsonl, csv or text, where the name does not say")
+    .option("--metadata <name=value>", "metadata of the batch; may be given often", collect)
+    .option("--max-concurrency <n>", "at most this many calls at once")
+    .option("--priority <n>", "weight beside other batches, 1 to 100")
+    .option("--window <time>", "give up after this time, such as 24h")
+    .option("--webhook <url>", "told when the batch has ended")
+    .option("--dedupe", "call equal requests once")
+    .option("--max-tokens-total <n>", "stop before more tokens than this are used")
+    .option("--max-cost <usd>", "stop before more than this is spent")
+    .option("--dry-run", "check every line and estimate; nothing is called")
+    .option("-w, --wait", "wait until the batch has ended")
+    .option(
+      "-o, --out <file>",
+      "wait, then write the results there: .jsonl, .json, .csv, .txt, or - for stdout",
+    )
+    .action(async (file: string, options: SubmitOptions) => {
+      const waits = options.wait === true || options.out !== undefined;
+      done(await submit(context(), file, { ...options, wait: waits }));
+    });
+
+  program
+    .command("watch")
+    .description("follow a batch until it has ended")
+    .argument("<id>")
+    .option("-o, --out <file>", "then write the results there, - for stdout")
+    .action(async (id: string, { out }: { out?: string }) =>
+      done(await finish(context(), id, out)),
+    );
+
+  program
+    .command("results")
+    .description("print what a batch has so far, or write it to a file")
+    .argument("<id>")
+    .option("-o, --out <file>", "a file instead of stdout")
+    .option("--format <format>", "jsonl (output lines), json (summary), csv or text")
+    .action(async (id: string, options: { out?: string; format?: string }) => {
+      const here = context();
+      const named = options.format === undefined ? undefined : parseResultFormat(options.format);
+      const format = named ?? resultFormatOf(options.out) ?? (here.json ? "json" : "jsonl");
+      const batch = await here.api.json<BatchObject>(`/v1/batches/${id}`);
+      await writeResults(here, id, batch.endpoint, format, options.out);
+    });
+
+  program
+    .command("ls")
+    .description("list batches, the newest first")
+    .option("--status <status>", "only these: in_progress, completed, …")
+    .option("--search <text>", "a part of the id, the model or the metadata")
+    .option("-n, --limit <n>", "at most this many", "20")
+    .action(async (options: { status?: string; search?: string; limit: string }) =>
+      list(context(), options),
+    );
+
+  program
+    .command("tasks")
+    .description("list a batch's tasks; with a task's id, show all there is to it")
+    .argument("<id>")
+    .argument("[task]")
+    .option("--state <state>", "pending, running, succeeded, failed, cancelled or expired")
+    .option("--search <text>", "a part of the id, the request or the answer")
+    .option("-n, --limit <n>", "at most this many", "50")
+    .action(
+      async (
+        id: string,
+        task: string | undefined,
+        options: { state?: string; search?: string; limit: string },
+      ) => tasks(context(), id, task, options),
+    );
+
+  const steering = {
+    cancel: "stop a batch; calls in flight finish, finished work is kept",
+    pause: "hand out no more tasks until it is resumed",
+    resume: "go on after a pause",
+    retry: "run what did not succeed again",
+  } as const;
+  for (const what of ["cancel", "pause", "resume", "retry"] as const) {
+    program
+      .command(what)
+      .description(steering[what])
+      .argument("<id>")
+      .action(async (id: string) => steer(context(), id, what));
+  }
+
+  program
+    .command("doctor")
+    .description("check the service, the key and the upstream, and say what to do")
+    .option("-m, --model <model>", "the model to call", "gpt-4o-mini")
+    .option("--no-call", "do not call the upstream (a call costs a few tokens)")
+    .action(async (options: { model: string; call: boolean }) =>
+      done(await doctor(context(), options)),
+    );
+  return program;
+}

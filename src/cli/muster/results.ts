@@ -1,0 +1,100 @@
+import { createWriteStream } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { Readable, type Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { readContent } from "../../core/content.ts";
+import { errorMessage } from "../../core/outcome.ts";
+import { outputLine } from "../../wire/results.ts";
+import type { Context } from "./context.ts";
+import { wrong } from "./exit.ts";
+
+/** How results are written. */
+export const RESULT_FORMATS = ["jsonl", "json", "csv", "text"] as const;
+export type ResultFormat = (typeof RESULT_FORMATS)[number];
+
+/** The format that a file's name asks for. */
+export function resultFormatOf(name: string | undefined): ResultFormat | undefined {
+  const ending = name === undefined ? undefined : /\.(\w+)$/.exec(name)?.[1]?.toLowerCase();
+  return ending === "txt" ? "text" : RESULT_FORMATS.find((format) => format === ending);
+}
+
+/**
+ * Writes what a batch has so far: output lines as they are, Muster's summary, or a table. To a file
+ * it goes under another name first, so that the file is whole or not there.
+ */
+export async function writeResults(
+  { api }: Context,
+  id: string,
+  endpoint: string,
+  format: ResultFormat,
+  path: string | undefined,
+): Promise<void> {
+  const accept = format === "json" ? "application/json" : "application/jsonl";
+  const response = await api.open(`/v1/batches/${id}/results`, { headers: { accept } });
+  const body = Readable.fromWeb(response.body as never);
+  const source = format === "csv" || format === "text" ? rows(body, endpoint, format) : body;
+  if (path === undefined) {
+    await pipeline(source, process.stdout, { end: false }).catch(quietly);
+    return;
+  }
+  const part = `${path}.part`;
+  try {
+    await pipeline(source, openFile(part));
+    await rename(part, path);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+function openFile(path: string): Writable {
+  const file = createWriteStream(path);
+  file.on("error", () => undefined);
+  return file;
+}
+
+/** `muster results ID | head` closes the pipe early; that is no failure. */
+function quietly(error: unknown): void {
+  if (error instanceof Error && "code" in error && error.code === "EPIPE") return;
+  throw error;
+}
+
+async function* rows(
+  body: Readable,
+  endpoint: string,
+  format: "csv" | "text",
+): AsyncGenerator<string> {
+  if (format === "csv") yield "\uFEFFcustom_id,status,content,error\r\n";
+  for await (const text of createInterface({ input: body })) {
+    const line = outputLine.parse(JSON.parse(text));
+    const status = line.response?.status_code;
+    const good = status !== undefined && status < 300;
+    const answer = good ? readContent(endpoint, line.response?.body) : "";
+    const content = typeof answer === "string" ? answer : JSON.stringify(answer);
+    const error = good
+      ? ""
+      : (line.error?.message ?? errorMessage(line.response?.body) ?? "failed");
+    if (format === "text") yield `${good ? content : `[${line.custom_id} failed: ${error}]`}\n`;
+    else {
+      const cells = [line.custom_id, good ? "succeeded" : "failed", content, error];
+      yield `${cells.map(cell).join(",")}\r\n`;
+    }
+  }
+}
+
+/**
+ * A cell of CSV (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe before
+ * it: answers come from a model, and must not compute.
+ */
+export function cell(text: string): string {
+  const inert = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(inert) ? `"${inert.replaceAll('"', '""')}"` : inert;
+}
+
+/** A format by its name. */
+export function parseResultFormat(name: string): ResultFormat {
+  const format = RESULT_FORMATS.find((one) => one === name);
+  if (format === undefined) throw wrong(`--format takes ${RESULT_FORMATS.join(", ")}.`);
+  return format;
+}

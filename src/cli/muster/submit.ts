@@ -1,0 +1,160 @@
+import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { type BatchObject, endpoint as endpointSchema } from "../../wire/batch.ts";
+import type { Context } from "./context.ts";
+import { EXIT, type ExitCode, wrong } from "./exit.ts";
+import { describe, exitOf, follow } from "./follow.ts";
+import { FORMATS, formatOf, readLines } from "./input.ts";
+import { resultFormatOf, writeResults } from "./results.ts";
+import { type Uploaded, upload } from "./upload.ts";
+
+/** The options of `muster submit`, as they were typed. */
+export interface SubmitOptions {
+  model?: string;
+  system?: string;
+  template?: string;
+  endpoint: string;
+  param?: string[];
+  maxTokens?: string;
+  temperature?: string;
+  input?: string;
+  metadata?: string[];
+  maxConcurrency?: string;
+  priority?: string;
+  window?: string;
+  webhook?: string;
+  dedupe?: boolean;
+  maxTokensTotal?: string;
+  maxCost?: string;
+  wait?: boolean;
+  out?: string;
+  dryRun?: boolean;
+}
+
+/** `muster submit FILE|-`: uploads the tasks, opens a batch, and waits for it when asked to. */
+export async function submit(
+  context: Context,
+  path: string,
+  options: SubmitOptions,
+): Promise<ExitCode> {
+  if (path !== "-" && !existsSync(path)) throw wrong(`There is no file ${path}.`);
+  const { api, terminal } = context;
+  const request = requestOptions(options);
+  const settings = batchSettings(options);
+  const format = FORMATS.find((name) => name === options.input);
+  if (options.input !== undefined && format === undefined) {
+    throw wrong(`--input takes ${FORMATS.join(", ")}.`);
+  }
+  const lines = readLines(path, format ?? formatOf(path), request);
+  const name = path === "-" ? "stdin.jsonl" : `${basename(path).replace(/[^\w.-]/g, "_")}`;
+  const uploaded = await upload(api, lines, name);
+  const body = JSON.stringify({
+    input_file_id: uploaded.file.id,
+    endpoint: request.endpoint,
+    ...settings,
+  });
+  const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
+  if (options.dryRun === true) {
+    const checked = await api.json<unknown>("/v1/batches?dry_run=true", {
+      ...{ method: "POST", headers, body },
+    });
+    await api.open(`/v1/files/${uploaded.file.id}`, { method: "DELETE" });
+    terminal.print(JSON.stringify(checked, null, context.json ? 0 : 2));
+    return (checked as { valid?: boolean }).valid === false ? EXIT.usage : EXIT.ok;
+  }
+  const opened = await api.json<BatchObject>("/v1/batches", { method: "POST", headers, body });
+  if (options.wait !== true) {
+    terminal.print(context.json ? JSON.stringify(opened) : opened.id);
+    terminal.say(
+      `${uploaded.origins.length} tasks sent. muster watch ${opened.id} shows how far they are.`,
+    );
+    return EXIT.ok;
+  }
+  return finish(context, opened.id, options.out, uploaded);
+}
+
+/** Waits for a batch, then writes its results to a file, or says how it ended. */
+export async function finish(
+  context: Context,
+  id: string,
+  out: string | undefined,
+  uploaded?: Uploaded,
+): Promise<ExitCode> {
+  const { api, terminal, signal, json } = context;
+  terminal.say(`${id}   (Ctrl-C stops watching, not the batch)`);
+  const batch = await follow(api, id, terminal, signal);
+  if (out !== undefined && batch.status !== "failed") {
+    const format = resultFormatOf(out) ?? "jsonl";
+    await writeResults(context, id, batch.endpoint, format, out === "-" ? undefined : out);
+    if (out !== "-") terminal.say(`Results are in ${out}.`);
+  }
+  for (const { line, message } of batch.errors?.data ?? []) {
+    const from = line === null ? undefined : uploaded?.origins[line - 1];
+    const where = from === undefined ? (line === null ? "" : `line ${line}: `) : `line ${from}: `;
+    process.stderr.write(`${where}${message}\n`);
+  }
+  if (out === "-") terminal.say(describe(batch));
+  else terminal.print(json ? JSON.stringify(batch) : describe(batch));
+  return exitOf(batch);
+}
+
+function requestOptions(options: SubmitOptions) {
+  const endpoint = endpointSchema.safeParse(options.endpoint);
+  if (!endpoint.success) throw wrong(`--endpoint takes ${endpoint.error.issues[0]?.message}.`);
+  const params: Record<string, unknown> = {};
+  for (const pair of options.param ?? []) {
+    const [, name, value = ""] = /^([^=]+)=(.*)$/s.exec(pair) ?? [];
+    if (name === undefined) throw wrong(`--param takes name=value, not ${pair}.`);
+    params[name] = jsonOrText(value);
+  }
+  if (options.maxTokens !== undefined) {
+    params.max_tokens = number("--max-tokens", options.maxTokens);
+  }
+  if (options.temperature !== undefined) {
+    params.temperature = number("--temperature", options.temperature);
+  }
+  return {
+    endpoint: endpoint.data,
+    model: options.model,
+    system: options.system,
+    template: options.template,
+    params,
+  };
+}
+
+function batchSettings(options: SubmitOptions): Record<string, unknown> {
+  const metadata = (options.metadata ?? []).map((pair) => {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(pair) ?? [];
+    if (name === undefined) throw wrong(`--metadata takes name=value, not ${pair}.`);
+    return [name, value] as const;
+  });
+  const optional = (flag: string, text: string | undefined) =>
+    text === undefined ? undefined : number(flag, text);
+  return {
+    completion_window: options.window ?? "24h",
+    metadata: metadata.length === 0 ? undefined : Object.fromEntries(metadata),
+    max_concurrency: optional("--max-concurrency", options.maxConcurrency),
+    priority: optional("--priority", options.priority),
+    max_tokens_total: optional("--max-tokens-total", options.maxTokensTotal),
+    max_cost: optional("--max-cost", options.maxCost),
+    webhook: options.webhook === undefined ? undefined : { url: options.webhook },
+    dedupe: options.dedupe,
+  };
+}
+
+function number(flag: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw wrong(`${flag} takes a number, not ${text}.`);
+  return value;
+}
+
+/** 0.7, true and {"a":1} are JSON; anything else is text. */
+function jsonOrText(value: string): unknown {
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}

@@ -1,0 +1,125 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { EXIT, Exit } from "../../../src/cli/muster/exit.ts";
+import { type Format, type RequestOptions, readLines } from "../../../src/cli/muster/input.ts";
+import { temporaryDir } from "../support.ts";
+
+const OPTIONS: RequestOptions = {
+  endpoint: "/v1/chat/completions",
+  model: "m",
+  system: undefined,
+  template: undefined,
+  params: {},
+};
+
+/** The request lines of a file with this content. */
+async function read(
+  content: string,
+  format: Format | undefined,
+  options: Partial<RequestOptions> = {},
+) {
+  const path = join(temporaryDir(), "in");
+  writeFileSync(path, content);
+  const lines: { text: string; from: number }[] = [];
+  for await (const line of readLines(path, format, { ...OPTIONS, ...options })) lines.push(line);
+  return lines.map(({ text, from }) => ({ text, from, json: JSON.parse(text) }));
+}
+
+const user = (content: string) => ({ role: "user", content });
+
+describe("a prompt a line", () => {
+  test("becomes requests, blank lines left out, line numbers kept, CRLF and BOM gone", async () => {
+    const lines = await read("\uFEFFone\r\n\r\n空は？ 🌊\n", "text", {
+      system: "Be brief.",
+      params: { max_tokens: 5 },
+    });
+    expect(lines.map(({ from }) => from)).toEqual([1, 3]);
+    expect(lines[1]?.json).toEqual({
+      custom_id: "line-3",
+      method: "POST",
+      url: "/v1/chat/completions",
+      body: {
+        model: "m",
+        max_tokens: 5,
+        messages: [{ role: "system", content: "Be brief." }, user("空は？ 🌊")],
+      },
+    });
+  });
+
+  test.each([
+    ["/v1/embeddings", { model: "m", input: "one" }],
+    ["/v1/completions", { model: "m", prompt: "one" }],
+    ["/v1/responses", { model: "m", input: "one" }],
+    ["/v1/messages", { model: "m", max_tokens: 1024, messages: [user("one")] }],
+  ])("takes the shape of %s", async (endpoint, body) => {
+    expect((await read("one\n", "text", { endpoint }))[0]?.json).toMatchObject({
+      url: endpoint,
+      body,
+    });
+  });
+
+  test("needs a model", async () => {
+    await expect(read("one\n", "text", { model: undefined })).rejects.toThrow(
+      /in:1: names no model\. Give one to all with --model/,
+    );
+  });
+});
+
+describe("JSON lines", () => {
+  test("that are request lines pass as they stand, numbers past 2^53 too", async () => {
+    const line = `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"seed":12345678901234567890}}`;
+    expect((await read(`${line}\n`, "jsonl"))[0]?.text).toBe(line);
+  });
+
+  test("that are bodies or prompts become request lines", async () => {
+    const lines = await read(
+      [
+        '{"messages":[{"role":"user","content":"a"}],"temperature":0}',
+        '{"custom_id":"mine","body":{"model":"own","messages":[]}}',
+        '{"prompt":"b","max_tokens":3}',
+      ].join("\n"),
+      undefined,
+    );
+    expect(lines.map(({ json }) => [json.custom_id, json.body])).toEqual([
+      ["line-1", { model: "m", messages: [user("a")], temperature: 0 }],
+      ["mine", { model: "own", messages: [] }],
+      ["line-3", { model: "m", max_tokens: 3, messages: [user("b")] }],
+    ]);
+  });
+
+  test.each([
+    ['{"a":1}\n{"b":\n', /in:2: not JSON/],
+    ['{"a":1}\n[1]\n', /in:2: takes a JSON object/],
+  ])("name the line that is wrong: %j", async (content, message) => {
+    const reading = read(content, "jsonl");
+    await expect(reading).rejects.toThrow(message);
+    await expect(reading).rejects.toSatisfy(
+      (error) => error instanceof Exit && error.code === EXIT.usage,
+    );
+  });
+});
+
+describe("CSV", () => {
+  test("fills the template, and takes ids from custom_id or id", async () => {
+    const content = 'id,name,language\n7,"花子, さん",日本語\n8,"A ""b""\nc",English\n';
+    const lines = await read(content, "csv", { template: "Greet {{name}} in {{ language }}." });
+    expect(lines.map(({ json }) => [json.custom_id, json.body.messages[0].content])).toEqual([
+      ["7", "Greet 花子, さん in 日本語."],
+      ["8", 'Greet A "b"\nc in English.'],
+    ]);
+  });
+
+  test("without a template reads the column prompt", async () => {
+    expect((await read("prompt\nhello\n", "csv"))[0]?.json.body.messages).toEqual([user("hello")]);
+  });
+
+  test.each([
+    ["a\nx\n", undefined, /in:2: no column "prompt".*The columns are a\./],
+    ["a\nx\n", "{{b}}", /--template names \{\{b\}\}\. The columns are a\./],
+    ['a,b\n"x,y\n', "{{a}}", /in: not CSV: Quote Not Closed/],
+    ["a,b\nx\n", "{{a}}", /in: not CSV: Invalid Record Length/],
+  ])("says what is wrong with %j and template %s", async (content, template, message) => {
+    await expect(read(content, "csv", { template })).rejects.toThrow(message);
+  });
+});
