@@ -11,6 +11,8 @@ import type { World } from "./world.ts";
 
 /** Webhooks that are sent at once: an invocation has six connections, and one speaks to others. */
 const AT_ONCE = 5;
+/** After this long nothing new is begun: the rest of the sweep has its turn. */
+const TURN_MS = 20_000;
 /** Attempts told in one call. */
 const TOLD_AT_ONCE = 100;
 /** Deliveries that wait for one receiver's rest to end start within this time after it. */
@@ -23,15 +25,43 @@ const SPREAD_MS = 30_000;
  * @throws what the first failure was, after everything else is done.
  */
 export async function sendWebhooks(store: Store, world: World, row: BatchRow): Promise<boolean> {
-  const nowMs = world.nowMs();
-  const due = store.deliveries.due(nowMs, AT_ONCE);
+  const taken = new Set<string>();
   const done = await Promise.allSettled([
     announceToEndpoints(store, world, row),
-    ...due.map((delivery) => sendOne(store, world, row, delivery)),
+    ...Array.from({ length: AT_ONCE }, () => sendInTurn(store, world, row, taken)),
   ]);
   done.push(...(await Promise.allSettled([tellAttempts(store, world, row)])));
   for (const one of done) if (one.status === "rejected") throw one.reason;
   return done.some((one) => one.status === "fulfilled" && one.value);
+}
+
+/**
+ * Sends one due delivery after the other, each that nobody has taken: a receiver that is slow delays
+ * this turn of several and no other. What fails is taken, too, so that a turn goes on behind it.
+ */
+async function sendInTurn(
+  store: Store,
+  world: World,
+  row: BatchRow,
+  taken: Set<string>,
+): Promise<boolean> {
+  const startedMs = world.nowMs();
+  const failures: unknown[] = [];
+  let sent = false;
+  while (world.nowMs() - startedMs < TURN_MS) {
+    const due = store.deliveries.due(world.nowMs(), taken.size + 1);
+    const next = due.find(({ id }) => !taken.has(id));
+    if (next === undefined) break;
+    taken.add(next.id);
+    try {
+      await sendOne(store, world, row, next);
+      sent = true;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  return sent;
 }
 
 /** Makes the deliveries of an event to the project's endpoints. */
@@ -48,21 +78,20 @@ async function sendOne(
   world: World,
   row: BatchRow,
   delivery: DeliveryRow,
-): Promise<boolean> {
+): Promise<void> {
   // Asked at each attempt: its URL, its secrets, and whether it is still there.
   const target = await targetOf(world, row, delivery);
   if (!target.open) {
     store.deliveries.stop(delivery, target.reason);
-    return true;
+    return;
   }
   if (target.restUntilMs > world.nowMs()) {
     const spreadMs = Math.floor(world.random() * SPREAD_MS);
     store.deliveries.postpone(delivery, target.restUntilMs + spreadMs);
-    return true;
+    return;
   }
   const sent = await world.deliver(delivery, target);
   store.transaction(() => store.deliveries.attempted(delivery, target.url, sent));
-  return true;
 }
 
 async function targetOf(

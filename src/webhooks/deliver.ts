@@ -72,7 +72,11 @@ export async function send(
     const { id, body } = message;
     const response = await fetch(checked.url, {
       method: "POST",
-      headers: signedHeaders({ id, timestampMs: startedMs, body, secrets: target.secrets }),
+      headers: {
+        ...signedHeaders({ id, timestampMs: startedMs, body, secrets: target.secrets }),
+        // Some firewalls turn away who has no name.
+        "user-agent": "Muster-Webhooks",
+      },
       body,
       redirect: "manual",
       signal: abort.signal,

@@ -31,7 +31,8 @@ const DRIP_MS = 60;
  * Starts a receiver. The path says how it answers: `/ok/…` 200, `/gone/…` 410, `/moved/…` 302 to
  * `/ok/…`, `/flaky/…` 503 the first time and 200 after that, `/busy/…` 429 the first time with a
  * retry-after of two hours, `/slow/…` 200 after a while, `/hung/…` never, `/status/CODE/…` that
- * status with a location, `/drip/…` JSON piece by piece. `GET /received` lists what came.
+ * status with a location, `/after/CODE/VALUE/…` that status with a retry-after, `/drip/…` JSON piece
+ * by piece. `GET /received` lists what came.
  *
  * `POST /doors` gives the URL of a door that is closed: nobody listens there. `POST /doors/PORT`
  * opens it.
@@ -80,7 +81,7 @@ export async function startReceiver(): Promise<Receiver> {
 }
 
 function behave(path: string, before: number, response: ServerResponse): void {
-  const [, kind, status] = path.split("/");
+  const [, kind, status, value = ""] = path.split("/");
   switch (kind) {
     case "gone":
       response.statusCode = 410;
@@ -100,6 +101,10 @@ function behave(path: string, before: number, response: ServerResponse): void {
     case "status":
       response.statusCode = Number(status);
       response.setHeader("location", "/ok/another-path");
+      break;
+    case "after":
+      response.statusCode = Number(status);
+      response.setHeader("retry-after", decodeURIComponent(value));
       break;
     case "slow":
       setTimeout(() => response.end(), SLOW_MS);

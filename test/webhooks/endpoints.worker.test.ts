@@ -123,7 +123,7 @@ describe.concurrent("every end of a batch is sent to the endpoints that take it"
 
   it("a hung receiver holds up no other", async () => {
     const project = new TestProject();
-    const paths = [at("hung"), at("ok"), at("ok")];
+    const paths = [at("hung"), ...Array.from({ length: 9 }, () => at("ok"))];
     for (const path of paths) await project.endpoint(onReceiver(path));
     const batch = await project.open();
     for (const path of paths) await arrived(path);
@@ -297,6 +297,35 @@ describe.concurrent("an endpoint that answers", () => {
       (endpoint) => endpoint.rest_until > 0,
     );
     expect(rest_until - Date.now()).toBeGreaterThan(50_000);
+  });
+
+  it.each([
+    ["429 with 120 seconds", 429, "120", 120_000],
+    ["502 with 90 seconds", 502, "90", 90_000],
+    ["503 with 90 seconds", 503, "90", 90_000],
+    ["504 with 90 seconds", 504, "90", 90_000],
+    ["429 with a date", 429, () => new Date(Date.now() + HOUR_MS).toUTCString(), HOUR_MS],
+    ["429 with a month, of which it is a day", 429, "2592000", 24 * HOUR_MS],
+  ])("%s in its retry-after is left alone as long", async (_, status, value, restMs) => {
+    const project = new TestProject();
+    const after = encodeURIComponent(typeof value === "string" ? value : value());
+    const { id } = await project.endpoint(onReceiver(at(`after/${status}/${after}`)));
+    const { delivery } = await deliveryTo(await project.open(), id, attempted(1));
+    const waitMs = delivery.next_at - Date.now();
+    expect(waitMs).toBeGreaterThan(restMs - 5_000);
+    expect(waitMs).toBeLessThanOrEqual(restMs + 1_000);
+    const { rest_until } = await until(
+      () => project.look(id),
+      (endpoint) => endpoint.rest_until > 0,
+    );
+    expect(Math.abs(rest_until - delivery.next_at)).toBeLessThan(1_000);
+  });
+
+  it("with a retry-after shorter than its turn in the schedule is left alone that long", async () => {
+    const project = new TestProject();
+    const { id } = await project.endpoint(onReceiver(at("after/429/1")));
+    const { delivery } = await deliveryTo(await project.open(), id, attempted(1));
+    expect(delivery.next_at - Date.now()).toBeGreaterThan(3_000);
   });
 
   it.each([301, 400, 401, 404, 500, 503])("%i is tried again by the schedule", async (status) => {
