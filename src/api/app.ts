@@ -2,13 +2,15 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { ConfigError } from "../config.ts";
 import { newRequestId } from "../wire/ids.ts";
 import { describeIssue } from "../wire/request.ts";
+import { addCreateMessageBatchRoute } from "./anthropic/create.ts";
+import { addMessageBatchRoutes } from "./anthropic/message-batches.ts";
 import { type AppEnv, authenticate } from "./auth.ts";
 import { addBatchRoutes } from "./batches.ts";
 import { addChangeBatchRoute } from "./change-batch.ts";
 import { addCreateBatchRoute } from "./create-batch.ts";
 import { addCreateFileRoute } from "./create-file.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
-import { problemResponse } from "./errors.ts";
+import { atMessages, failureResponse, problemResponse } from "./errors.ts";
 import { addEventsRoute } from "./events.ts";
 import { addFileRoutes } from "./files.ts";
 import { addHealthRoutes } from "./health.ts";
@@ -36,6 +38,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
     c.set("requestId", newRequestId());
     await next();
     c.res.headers.set("x-request-id", c.get("requestId"));
+    if (atMessages(c.req.path)) c.res.headers.set("request-id", c.get("requestId"));
   });
   app.onError((error, c) => {
     if (error instanceof ConfigError) {
@@ -46,24 +49,14 @@ export function createApp(): OpenAPIHono<AppEnv> {
     console.error(
       JSON.stringify({ event: "request_failed", request, method, path, error: String(error) }),
     );
-    return c.json(
-      {
-        error: {
-          message: `Muster failed to answer. Its log names this request: ${request}.`,
-          type: "server_error",
-          param: null,
-          code: "internal_error",
-        },
-      },
-      500,
-    );
+    return failureResponse(c);
   });
   app.notFound((c) => {
     const { method, path } = c.req;
     const allowed = methodsOf(app, path);
     const problem =
       allowed.length === 0
-        ? `There is no ${method} ${path}. /openapi.json lists what there is.`
+        ? `There is no ${method} ${path}. ${adviceOn(path)}`
         : `Not allowed to ${method} on ${path}; it takes ${allowed.join(", ")}.`;
     const code = allowed.length === 0 ? "not_found" : "method_not_allowed";
     const response = problemResponse(c, { code, message: problem });
@@ -90,7 +83,15 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addFileRoutes(app);
   addUploadRoutes(app);
   addEndpointRoutes(app);
+  addCreateMessageBatchRoute(app);
+  addMessageBatchRoutes(app);
   return app;
+}
+
+function adviceOn(path: string): string {
+  return path.startsWith("/v1/v1/")
+    ? "Anthropic's clients add /v1 themselves: leave it out of their base URL."
+    : "/openapi.json lists what there is.";
 }
 
 /** The methods of the routes that a path has. */

@@ -1,6 +1,6 @@
 import { createMiddleware } from "hono/factory";
 import { type ApiKey, readConfig } from "../config.ts";
-import { problemResponse } from "./errors.ts";
+import { atMessages, problemResponse } from "./errors.ts";
 import type { Once } from "./once.ts";
 
 /** What every handler knows of its request. */
@@ -40,17 +40,21 @@ async function projectOf(key: string, keys: readonly ApiKey[]): Promise<string |
 /** Lets a request with a known key through, with its project; answers 401 to any other. */
 export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
   const { apiKeys } = readConfig(c.env);
-  const header = c.req.header("authorization") ?? "";
-  const key = /^Bearer +(\S+)\s*$/i.exec(header)?.[1];
-  const project = key === undefined ? undefined : await projectOf(key, apiKeys);
+  const messages = atMessages(c.req.path);
+  const keys = [
+    /^Bearer +(\S+)\s*$/i.exec(c.req.header("authorization") ?? "")?.[1],
+    messages ? c.req.header("x-api-key")?.trim() || undefined : undefined,
+  ].filter((key) => key !== undefined);
+  let project: string | undefined;
+  for (const key of keys) project ??= await projectOf(key, apiKeys);
   if (project === undefined) {
     return problemResponse(c, {
       code: "invalid_api_key",
       message:
         apiKeys.length === 0
           ? "This Muster has no API keys yet. Set the secret MUSTER_API_KEYS to project:key pairs."
-          : key === undefined
-            ? "No API key. Send it as 'Authorization: Bearer <key>'."
+          : keys.length === 0
+            ? `No API key. Send it as ${messages ? "'x-api-key: <key>' or " : ""}'Authorization: Bearer <key>'.`
             : "This API key is not known here.",
     });
   }

@@ -10,14 +10,17 @@ import {
   batchStatus,
 } from "../wire/batch.ts";
 import { noSuch, type Problem, type Result } from "../wire/errors.ts";
-import { batchId } from "../wire/ids.ts";
+import { batchId, batchIdOf } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
 import { notModified, onBatches, refusal, refusals } from "./openapi.ts";
 import { taggedJson } from "./tagged.ts";
 
-/** The `{id}` of a route. Any text is taken: what names nothing is 404, whatever it looks like. */
-export const idParams = z.object({ id: z.string() });
+/**
+ * The `{id}` of a route. Any text is taken: what names nothing is 404, whatever it looks like. A batch
+ * of messages may be called by its name at Anthropic's door, too.
+ */
+export const idParams = z.object({ id: z.string().transform(batchIdOf) });
 
 /** How long to wait for a batch: for its end, or for it to be other than the client knows it. */
 interface Wait {
@@ -56,7 +59,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     ...onBatches,
     request: {
       query: z.object({
-        after: z.string().optional(),
+        after: z.string().transform(batchIdOf).optional(),
         limit: z.coerce.number().int().min(1).max(100).default(20),
         status: batchStatus.optional(),
         search: z.string().min(1).max(200).optional().meta({

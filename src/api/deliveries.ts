@@ -46,7 +46,7 @@ export function addDeliveryRoutes(app: OpenAPIHono<AppEnv>): void {
     operationId: "resendDelivery",
     summary: "Send a webhook again, from the beginning of its schedule",
     ...onBatches,
-    request: { params: z.object({ id: z.string(), delivery_id: z.string() }) },
+    request: { params: idParams.extend({ delivery_id: z.string() }) },
     responses: {
       200: {
         description: "The delivery, which is due now.",

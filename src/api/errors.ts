@@ -1,6 +1,13 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { type AnthropicError, errorTypeOf } from "../wire/anthropic/error.ts";
 import type { ErrorBody, Problem } from "../wire/errors.ts";
+import type { AppEnv } from "./auth.ts";
+
+/** Whether a path is behind Anthropic's door: errors and headers have Anthropic's shape there. */
+export function atMessages(path: string): boolean {
+  return path === "/v1/messages" || path.startsWith("/v1/messages/");
+}
 
 /**
  * How a problem becomes a response. A conflict is 400, not 409: the official SDKs repeat a 409 by
@@ -19,9 +26,10 @@ const STATUS: Record<Problem["code"], ContentfulStatusCode> = {
   idempotency_key_in_use: 409,
 };
 
-/** The answer to a request that was refused, in OpenAI's error shape. */
-export function problemResponse(c: Context, problem: Problem): Response {
+/** The answer to a request that was refused, in the error shape of the door it came to. */
+export function problemResponse(c: Context<AppEnv>, problem: Problem): Response {
   const status = STATUS[problem.code];
+  if (atMessages(c.req.path)) return anthropicResponse(c, status, problem.message);
   const body: ErrorBody = {
     error: {
       message: problem.message,
@@ -29,6 +37,27 @@ export function problemResponse(c: Context, problem: Problem): Response {
       param: problem.param ?? null,
       code: problem.reason ?? (problem.code === "invalid_request" ? null : problem.code),
     },
+  };
+  return c.json(body, status);
+}
+
+/** The answer to a request that met a bug. */
+export function failureResponse(c: Context<AppEnv>): Response {
+  const message = `Muster failed to answer. Its log names this request: ${c.get("requestId")}.`;
+  if (atMessages(c.req.path)) return anthropicResponse(c, 500, message);
+  const error = { message, type: "server_error", param: null, code: "internal_error" };
+  return c.json({ error } satisfies ErrorBody, 500);
+}
+
+function anthropicResponse(
+  c: Context<AppEnv>,
+  status: ContentfulStatusCode,
+  message: string,
+): Response {
+  const body: AnthropicError = {
+    type: "error",
+    error: { type: errorTypeOf(status), message },
+    request_id: c.get("requestId"),
   };
   return c.json(body, status);
 }

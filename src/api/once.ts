@@ -25,7 +25,11 @@ export const REPLAYED = "idempotency-replayed";
 /** Doors that take long bodies, and those that take forms, hash what they read and begin then. */
 function beginsItself(c: Context<AppEnv>): boolean {
   const type = c.req.header("content-type") ?? "";
-  return c.req.path === "/v1/batches" || type.startsWith("multipart/form-data");
+  return (
+    c.req.path === "/v1/batches" ||
+    c.req.path === "/v1/messages/batches" ||
+    type.startsWith("multipart/form-data")
+  );
 }
 
 /** Whether a request says that it was sent before: the official client's own retry of it. */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { errorBody } from "../wire/errors.ts";
 import { MAX_KEY_LENGTH } from "../wire/idempotency.ts";
 import type { AppEnv } from "./auth.ts";
+import { atMessages } from "./errors.ts";
 
 /** What every /v1 route on batches has, every one on files, and every one on endpoints. */
 export const onBatches = { tags: ["Batches"], security: [{ apiKey: [] }] };
@@ -65,6 +66,11 @@ const ABOUT = {
   servers: [{ url: "/", description: "This Muster" }],
   tags: [
     { name: "Batches", description: "Many calls as one, and their results." },
+    {
+      name: "Message batches",
+      description:
+        "The same batches for Anthropic's clients, whose base URL is without /v1: those that call `/v1/messages`. A batch's id is `batch_…` at the other doors and `msgbatch_…` here; each door takes both.",
+    },
     { name: "Operation", description: "Whether it works, in words and in numbers." },
     {
       name: "Files",
@@ -76,10 +82,11 @@ const ABOUT = {
 
 /** Adds to every POST what `Idempotency-Key` does there; see once.ts. */
 function withKeys(document: ReturnType<OpenAPIHono["getOpenAPI31Document"]>) {
-  const posts = Object.values(document.paths ?? {}).flatMap(({ post }) => post ?? []);
-  for (const post of posts) {
+  for (const [path, { post }] of Object.entries(document.paths ?? {})) {
+    if (post === undefined) continue;
     post.parameters = [...(post.parameters ?? []), KEY];
-    post.responses = { ...KEY_REFUSALS, ...post.responses };
+    const refusals = keyRefusals(atMessages(path) ? "AnthropicError" : "Error");
+    post.responses = { ...refusals, ...post.responses };
   }
   return document;
 }
@@ -92,12 +99,14 @@ const KEY = {
   schema: { type: "string" as const, minLength: 1, maxLength: MAX_KEY_LENGTH },
 };
 
-const refusedAs = (description: string) => ({
-  description,
-  content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
-});
-
-const KEY_REFUSALS = {
-  409: refusedAs("A request with this Idempotency-Key is still under way. Send it again."),
-  422: refusedAs("This Idempotency-Key came with another request before."),
-};
+/** @param shape of errors, by its name among the schemas. */
+function keyRefusals(shape: string) {
+  const refusedAs = (description: string) => ({
+    description,
+    content: { "application/json": { schema: { $ref: `#/components/schemas/${shape}` } } },
+  });
+  return {
+    409: refusedAs("A request with this Idempotency-Key is still under way. Send it again."),
+    422: refusedAs("This Idempotency-Key came with another request before."),
+  };
+}

@@ -110,7 +110,7 @@ function readPage(
 }
 
 /** Every outcome of a kind after a seq, page by page, in input order. */
-async function* pages(
+export async function* pages(
   env: Env,
   ref: BatchRef,
   kind: OutcomeKind,

@@ -59,7 +59,7 @@ export function addTaskRoutes(app: OpenAPIHono<AppEnv>): void {
     operationId: "retrieveTask",
     summary: "See what happened to a task: each attempt, and when it is tried next",
     ...onBatches,
-    request: { params: z.object({ id: z.string(), custom_id: z.string() }) },
+    request: { params: idParams.extend({ custom_id: z.string() }) },
     responses: {
       200: { description: "The task.", content: { "application/json": { schema: taskObject } } },
       404: refusal("No such batch, or no such task in it."),

@@ -52,7 +52,7 @@ export function refuse(
 
 /** The answer to an id that names nothing in this project, be it another project's or nobody's. */
 export function noSuch(
-  kind: "batch" | "file" | "upload" | "webhook endpoint",
+  kind: "batch" | "message batch" | "file" | "upload" | "webhook endpoint",
   id: string,
 ): { ok: false; problem: Problem } {
   return refuse("not_found", `No ${kind} with id '${id}'.`, "id");

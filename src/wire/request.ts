@@ -33,7 +33,7 @@ export type Fault = Omit<BatchError, "line">;
  */
 export const MAX_BODY_BYTES = 1_900_000;
 
-type Parsed = { ok: true; task: NewTask } | { ok: false; fault: Fault };
+export type Parsed = { ok: true; task: NewTask } | { ok: false; fault: Fault };
 
 const fault = (code: string, message: string, param: string | null): Parsed => ({
   ok: false,
@@ -72,8 +72,13 @@ function wrongUrl(url: string, endpoint: Endpoint, at: string): { ok: false; fau
   return { ok: false, fault: { code: "invalid_url", message, param: at } };
 }
 
-/** @param at how a fault names the body. */
-function toTask(
+/**
+ * A request body as a task.
+ *
+ * @param raw its text, as it came.
+ * @param at how a fault names the body.
+ */
+export function toTask(
   customId: string,
   raw: string,
   body: Record<string, unknown>,

@@ -17,6 +17,7 @@ import {
   unique,
   upload,
 } from "../support/worker/client.ts";
+import { ask, BATCHES, create, endOf, opened, request } from "../support/worker/messages.ts";
 
 /** A JSON value as far as this test looks into it. */
 type Json = { [member: string]: unknown };
@@ -119,6 +120,7 @@ describe("real responses are as /openapi.json says", () => {
   let output = "";
   let failed = "";
   let hooked = "";
+  let messages = "";
   const endpoint = {
     name: "n",
     url: "https://example.com/",
@@ -147,6 +149,8 @@ describe("real responses are as /openapi.json says", () => {
     const webhook = { url: `${readConfig(env).upstreams[0]?.baseUrl}/hook` };
     hooked = (await open({ model: "m", prompts: [unique("a")], webhook })).id;
     await ended(hooked);
+    const requests = ["a", "[401]", "[huge]"].map((prompt, n) => request(`${n}`, unique(prompt)));
+    messages = (await endOf((await opened(requests)).id)).id;
   });
 
   /** Requests by route, each with the status it must get. */
@@ -284,6 +288,53 @@ describe("real responses are as /openapi.json says", () => {
       [204, () => call(`/v1/batches/${batch}/events`, { headers: { "last-event-id": "5" } })],
       [400, () => call(`/v1/batches/${batch}/events?tasks=some`)],
       [404, () => call(`/v1/batches/batch_${missing}/events`)],
+    ],
+    "post /v1/messages/batches": [
+      [200, () => create([request("a", unique("a"))])],
+      [400, () => create("{")],
+      [413, () => create(" ".repeat(257 * 1024 * 1024))],
+    ],
+    "get /v1/messages/batches": [
+      [200, () => ask(BATCHES)],
+      [400, () => ask(`${BATCHES}?limit=0`)],
+      [401, () => ask(BATCHES, {}, "sk-unknown")],
+    ],
+    "get /v1/messages/batches/{id}": [
+      [200, () => ask(`${BATCHES}/${messages}`)],
+      [404, () => ask(`${BATCHES}/msgbatch_${missing}`)],
+    ],
+    "get /v1/messages/batches/{id}/results": [
+      [200, () => ask(`${BATCHES}/${messages}/results`)],
+      [404, () => ask(`${BATCHES}/msgbatch_${missing}/results`)],
+    ],
+    "post /v1/messages/batches/{id}/cancel": [
+      [
+        200,
+        async () => {
+          const { id } = await opened([request("a", unique("[hang always]"))]);
+          return ask(`${BATCHES}/${id}/cancel`, { method: "POST" });
+        },
+      ],
+      [400, () => ask(`${BATCHES}/${messages}/cancel`, { method: "POST" })],
+      [404, () => ask(`${BATCHES}/msgbatch_${missing}/cancel`, { method: "POST" })],
+    ],
+    "delete /v1/messages/batches/{id}": [
+      [
+        200,
+        async () => {
+          const { id } = await opened([request("a", unique("a"))]);
+          await endOf(id);
+          return ask(`${BATCHES}/${id}`, { method: "DELETE" });
+        },
+      ],
+      [
+        400,
+        async () => {
+          const { id } = await opened([request("a", unique("[hang always]"))]);
+          return ask(`${BATCHES}/${id}`, { method: "DELETE" });
+        },
+      ],
+      [404, () => ask(`${BATCHES}/msgbatch_${missing}`, { method: "DELETE" })],
     ],
     "post /v1/files": [
       [

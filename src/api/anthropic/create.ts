@@ -1,0 +1,121 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { unservedBy } from "../../config/routes.ts";
+import { readConfig } from "../../config.ts";
+import { projectStub } from "../../stubs.ts";
+import { messageBatch, messageBatchOf } from "../../wire/anthropic/message-batch.ts";
+import { createMessageBatch } from "../../wire/anthropic/request.ts";
+import { callHeadersOf } from "../../wire/call-headers.ts";
+import { messageBatchId, newBatchId, newFileId, ownInputFileId } from "../../wire/ids.ts";
+import type { AppEnv } from "../auth.ts";
+import { openBatch } from "../create-batch.ts";
+import { problemResponse } from "../errors.ts";
+import { REPLAYED } from "../once.ts";
+import { storeObject } from "../store-object.ts";
+import { takeRequests } from "./intake.ts";
+import {
+  anthropicRefusal,
+  anthropicRefusals,
+  messageHeaders,
+  onMessageBatches,
+} from "./openapi.ts";
+
+/** Bytes of the file that a body's requests become at most: a line is longer than its request. */
+const MAX_FILE_BYTES = 272 * 1024 * 1024;
+
+/** POST /v1/messages/batches: the body is read as a stream, and a long one kept as a file. */
+export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
+  // Registered by hand: the handler reads the body as a stream.
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/v1/messages/batches",
+    operationId: "createMessageBatch",
+    summary: "Open a batch of messages",
+    ...onMessageBatches,
+    request: {
+      headers: messageHeaders,
+      body: { required: true, content: { "application/json": { schema: createMessageBatch } } },
+    },
+    responses: {
+      200: {
+        description: "Opened and under way.",
+        content: { "application/json": { schema: messageBatch } },
+      },
+      413: anthropicRefusal("More than 256 MiB."),
+      ...anthropicRefusals,
+    },
+  });
+
+  app.post("/v1/messages/batches", async (c) => {
+    const once = c.get("once");
+    const project = c.get("project");
+    const index = projectStub(c.env, project);
+    const key = `files/${project}/${newFileId(once.seed)}`;
+    const { upstreams, retentionMs } = readConfig(c.env);
+    const unserved = unservedBy(upstreams, "/v1/messages");
+    let wrote = false;
+    const taken = await takeRequests(
+      c.req.raw,
+      // Without any, that is what is wrong, and not the model.
+      (model) => (upstreams.length === 0 ? undefined : unserved(model)),
+      async (lines) => {
+        wrote = true;
+        await index.expectBytes(key);
+        return storeObject(lines, c.env.FILES, key, MAX_FILE_BYTES);
+      },
+    );
+    const without = async (answer: Response) => {
+      if (wrote) await c.env.FILES.delete(key);
+      return answer;
+    };
+    if (!taken.ok) return without(problemResponse(c, taken.problem));
+    const headers = callHeadersOf(c.req.raw.headers, "/v1/messages");
+    if (!headers.ok) return without(problemResponse(c, headers.problem));
+    const { options, tasks, stored, count, sha256 } = taken.value;
+    const turn = await once.begin(sha256);
+    if (turn instanceof Response) return without(turn);
+
+    let inputFileId: string | null = null;
+    if (stored !== undefined) {
+      const nowMs = Date.now();
+      const batchId = newBatchId(turn.seed);
+      const kept = await index.addFile({
+        id: ownInputFileId(batchId),
+        purpose: "batch",
+        filename: `${messageBatchId(batchId)}.jsonl`,
+        bytes: stored.bytes,
+        created_at: nowMs,
+        expires_at: nowMs + retentionMs,
+        r2_key: key,
+        sha256: stored.sha256,
+        batch_id: null,
+        kind: null,
+      });
+      // It was there: an earlier try got as far as this, and its bytes are kept.
+      if (kept.r2_key !== key) await c.env.FILES.delete(key);
+      inputFileId = kept.id;
+    }
+    const opened = await openBatch(
+      c.env,
+      project,
+      {
+        endpoint: "/v1/messages",
+        callHeaders: headers.value,
+        announced: count,
+        options,
+        inputFileId,
+        tasks: tasks ?? null,
+        shared: false,
+      },
+      sha256,
+      turn,
+    );
+    // Nobody needs the file: there is no batch, or it is another one's request come again.
+    if (inputFileId !== null && (!opened.ok || opened.value.again)) {
+      await index.removeFile(inputFileId);
+    }
+    if (!opened.ok) return problemResponse(c, opened.problem);
+    const { batch, again } = opened.value;
+    if (again) c.header(REPLAYED, "true");
+    return c.json(messageBatchOf(batch, new URL(c.req.url).origin), 200);
+  });
+}

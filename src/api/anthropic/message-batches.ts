@@ -1,0 +1,212 @@
+import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "zod";
+import { batchStub, projectStub } from "../../stubs.ts";
+import {
+  messageBatch,
+  messageBatchDeleted,
+  messageBatchList,
+  messageBatchOf,
+} from "../../wire/anthropic/message-batch.ts";
+import { resultLine, resultLineOf } from "../../wire/anthropic/result-line.ts";
+import { type BatchObject, hasEnded } from "../../wire/batch.ts";
+import { noSuch, ok, type Result, refuse } from "../../wire/errors.ts";
+import { batchIdOf, messageBatchId } from "../../wire/ids.ts";
+import type { BatchRef } from "../../wire/messages.ts";
+import type { AppEnv } from "../auth.ts";
+import { findBatch, refused } from "../batches.ts";
+import { addSchema, jsonLines } from "../openapi.ts";
+import { pages, streamOf } from "../results.ts";
+import {
+  anthropicRefusal,
+  anthropicRefusals,
+  messageHeaders,
+  onMessageBatches,
+} from "./openapi.ts";
+
+const JSONL = "application/x-jsonl";
+
+/** GET, DELETE and POST …/cancel of /v1/messages/batches. */
+export function addMessageBatchRoutes(app: OpenAPIHono<AppEnv>): void {
+  app.openAPIRegistry.registerComponent("securitySchemes", "xApiKey", {
+    type: "apiKey",
+    in: "header",
+    name: "x-api-key",
+    description: "The same key, as Anthropic's clients send it; for message batches only.",
+  });
+  addSchema(app, "MessageBatchResult", resultLine);
+  const one = {
+    description: "The batch.",
+    content: { "application/json": { schema: messageBatch } },
+  };
+  const none = anthropicRefusal("No such batch of messages.");
+  const common = {
+    ...onMessageBatches,
+    request: { params: z.object({ id: z.string() }), headers: messageHeaders },
+  };
+
+  const list = createRoute({
+    method: "get",
+    path: "/v1/messages/batches",
+    operationId: "listMessageBatches",
+    summary: "List batches of messages, the newest first",
+    ...onMessageBatches,
+    request: {
+      headers: messageHeaders,
+      query: z.object({
+        after_id: z.string().optional().meta({ description: "The page behind this batch." }),
+        before_id: z.string().optional().meta({ description: "The page before this batch." }),
+        limit: z.coerce.number().int().min(1).max(1000).default(20),
+      }),
+    },
+    responses: {
+      200: {
+        description: "A page of batches.",
+        content: { "application/json": { schema: messageBatchList } },
+      },
+      ...anthropicRefusals,
+    },
+  });
+  app.openapi(list, async (c) => {
+    const { after_id, before_id, limit } = c.req.valid("query");
+    if (after_id !== undefined && before_id !== undefined) {
+      return refused(
+        c,
+        refuse("invalid_request", "before_id: takes no value beside after_id.").problem,
+      );
+    }
+    const project = c.get("project");
+    const page = await projectStub(c.env, project).listBatchesOf({
+      endpoint: "/v1/messages",
+      older: after_id && batchIdOf(after_id),
+      newer: before_id && batchIdOf(before_id),
+      limit,
+    });
+    if (!page.ok) {
+      const name = after_id === undefined ? "before_id" : "after_id";
+      return refused(c, refuse("invalid_request", `${name}: ${page.problem.message}`).problem);
+    }
+    const ids = page.value.data;
+    const found = await Promise.all(ids.map((id) => findBatch(c.env, project, id)));
+    const { origin } = new URL(c.req.url);
+    // An id whose batch is not open yet, or could not be opened, is not listed.
+    const data = found.flatMap((batch) => (batch.ok ? [messageBatchOf(batch.value, origin)] : []));
+    // With nothing to list there may still be more beyond the page.
+    const unlisted = data.length === 0 ? ids.map(messageBatchId) : [];
+    return c.json(
+      {
+        data,
+        has_more: page.value.hasMore,
+        first_id: data[0]?.id ?? unlisted[0] ?? null,
+        last_id: data.at(-1)?.id ?? unlisted.at(-1) ?? null,
+      },
+      200,
+    );
+  });
+
+  const retrieve = createRoute({
+    method: "get",
+    path: "/v1/messages/batches/{id}",
+    operationId: "retrieveMessageBatch",
+    summary: "Look at a batch of messages",
+    ...common,
+    responses: { 200: one, 404: none, ...anthropicRefusals },
+  });
+  app.openapi(retrieve, async (c) => {
+    const found = await find(c.env, c.get("project"), c.req.valid("param").id);
+    if (!found.ok) return refused(c, found.problem);
+    return c.json(messageBatchOf(found.value.batch, new URL(c.req.url).origin), 200);
+  });
+
+  const cancel = createRoute({
+    method: "post",
+    path: "/v1/messages/batches/{id}/cancel",
+    operationId: "cancelMessageBatch",
+    summary: "Cancel a batch of messages; calls in flight finish, finished work is kept",
+    ...common,
+    responses: { 200: one, 404: none, ...anthropicRefusals },
+  });
+  app.openapi(cancel, async (c) => {
+    const { id } = c.req.valid("param");
+    const found = await find(c.env, c.get("project"), id);
+    if (!found.ok) return refused(c, found.problem);
+    const cancelled = await batchStub(c.env, found.value.ref).cancel();
+    if (!cancelled.ok) {
+      const message = `Batch ${id} cannot be canceled: its processing has ended.`;
+      return refused(c, refuse("invalid_request", message).problem);
+    }
+    return c.json(messageBatchOf(cancelled.value, new URL(c.req.url).origin), 200);
+  });
+
+  const remove = createRoute({
+    method: "delete",
+    path: "/v1/messages/batches/{id}",
+    operationId: "deleteMessageBatch",
+    summary: "Delete a batch of messages that has ended, with its results",
+    ...common,
+    responses: {
+      200: {
+        description: "It is gone.",
+        content: { "application/json": { schema: messageBatchDeleted } },
+      },
+      404: none,
+      ...anthropicRefusals,
+    },
+  });
+  app.openapi(remove, async (c) => {
+    const { id } = c.req.valid("param");
+    const found = await find(c.env, c.get("project"), id);
+    if (!found.ok) return refused(c, found.problem);
+    const removed = await batchStub(c.env, found.value.ref).remove();
+    if (!removed.ok) {
+      const message = `Batch ${id} cannot be deleted: it is still processing. Cancel it first.`;
+      return refused(c, refuse("invalid_request", message).problem);
+    }
+    const type = "message_batch_deleted" as const;
+    return c.json({ id: messageBatchId(found.value.ref.batch_id), type }, 200);
+  });
+
+  const results = createRoute({
+    method: "get",
+    path: "/v1/messages/batches/{id}/results",
+    operationId: "messageBatchResults",
+    summary: "Read the results of a batch of messages that has ended, in input order",
+    ...common,
+    responses: {
+      200: {
+        description: "One line a request, as a stream.",
+        content: { [JSONL]: { schema: jsonLines("MessageBatchResult") } },
+      },
+      404: anthropicRefusal("No such batch of messages, or no results of it yet."),
+      ...anthropicRefusals,
+    },
+  });
+  app.openapi(results, async (c) => {
+    const { id } = c.req.valid("param");
+    const found = await find(c.env, c.get("project"), id);
+    if (!found.ok) return refused(c, found.problem);
+    if (!hasEnded(found.value.batch.status)) {
+      const message = `Batch ${id} has no results yet: its processing has not ended. Its results_url is set once it has.`;
+      return refused(c, refuse("not_found", message).problem);
+    }
+    const lines = resultLines(c.env, found.value.ref);
+    return c.body(streamOf(lines), 200, { "content-type": JSONL }) as never;
+  });
+}
+
+/** A batch of messages by either of its names. A batch of anything else is none. */
+async function find(
+  env: Env,
+  project: string,
+  name: string,
+): Promise<Result<{ batch: BatchObject; ref: BatchRef }>> {
+  const batch_id = batchIdOf(name);
+  const found = await findBatch(env, project, batch_id);
+  if (!found.ok || found.value.endpoint !== "/v1/messages") return noSuch("message batch", name);
+  return ok({ batch: found.value, ref: { project, batch_id } });
+}
+
+async function* resultLines(env: Env, ref: BatchRef): AsyncGenerator<string> {
+  for await (const rows of pages(env, ref, "all", -1)) {
+    yield rows.map(({ ok, line }) => `${resultLineOf(line, ok === 1)}\n`).join("");
+  }
+}
