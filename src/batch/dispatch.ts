@@ -119,48 +119,58 @@ export class Dispatch {
   /** Records what a conversation reports, and takes back what it never heard of. */
   #take(request: ExchangeRequest, nowMs: number): void {
     const store = this.#store;
-    const isNew = store.transaction(() => {
-      const first = store.holders.seen(request.holder, nowMs);
-      for (const report of request.reports) this.#record(report, nowMs);
-      if (store.tasks.heldBy(request.holder) !== request.holding.length) {
-        store.tasks.requeue(request.holder, request.holding, nowMs);
-      }
-      return first;
-    });
-    if (isNew && !request.invited) this.#pointers.arrived();
+    const take = (write: (report: Report) => Recorded) =>
+      store.transaction(() => {
+        const isNew = store.holders.seen(request.holder, nowMs);
+        const recorded = request.reports.map(write);
+        const refused = recorded.some(({ unauthorized }) => unauthorized >= UNAUTHORIZED_LIMIT);
+        if (refused) store.rows.stop("refused");
+        if (store.tasks.heldBy(request.holder) !== request.holding.length) {
+          store.tasks.requeue(request.holder, request.holding, nowMs);
+        }
+        return { isNew, recorded };
+      });
+    let taken: ReturnType<typeof take>;
+    try {
+      taken = take((report) => this.#record(report, nowMs));
+    } catch {
+      // A report that storage refuses undoes them all; so each once more, apart from the others.
+      taken = take((report) => this.#recordApart(report, nowMs));
+    }
+    for (const { verdict, extraTokens } of taken.recorded) {
+      if (verdict === undefined) continue;
+      this.permits.note({
+        extraTokens,
+        throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
+        answered: verdict.kind === "succeeded",
+      });
+    }
+    if (taken.isNew && !request.invited) this.#pointers.arrived();
+  }
+
+  #record(report: Report, nowMs: number): Recorded {
+    const { batch_id } = this.#row();
+    return record(this.#store, report, batch_id, this.#config.retry, nowMs, this.#world.random());
   }
 
   /** Records one report. One that storage refuses ends its task, and harms no other. */
-  #record(report: Report, nowMs: number): void {
-    const { rows } = this.#store;
-    const { batch_id } = this.#row();
-    const { retry } = this.#config;
-    const random = this.#world.random();
-    const write = (said: Report) =>
-      this.#store.transaction(() => record(this.#store, said, batch_id, retry, nowMs, random));
-    let recorded: Recorded;
+  #recordApart(report: Report, nowMs: number): Recorded {
     try {
-      recorded = write(report);
+      return this.#store.transaction(() => this.#record(report, nowMs));
     } catch (error) {
       const { seq, attempt, tookMs } = report;
-      this.#world.log({ event: "report_refused", batch: batch_id, seq, error: String(error) });
+      const batch = this.#row().batch_id;
+      this.#world.log({ event: "report_refused", batch, seq, error: String(error) });
       const message = "The upstream's answer could not be stored.";
-      recorded = write({
+      const instead: Report = {
         seq,
         attempt,
         tookMs,
         verdict: { kind: "failed" },
         result: { kind: "unanswered", code: "invalid_response", message },
-      });
+      };
+      return this.#store.transaction(() => this.#record(instead, nowMs));
     }
-    if (recorded.unauthorized >= UNAUTHORIZED_LIMIT) rows.stop("refused");
-    const { verdict, extraTokens } = recorded;
-    if (verdict === undefined) return;
-    this.permits.note({
-      extraTokens,
-      throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
-      answered: verdict.kind === "succeeded",
-    });
   }
 
   /** How long until there may be something for a conversation; null when nothing will come. */

@@ -68,7 +68,7 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
       rewrite: (query) =>
         query
           .replace("state = 'pending' AND attempt > 0", "state <> 'succeeded' AND attempt > 0")
-          .replace("WHERE seq = ? AND state = 'pending' RETURNING", "WHERE seq = ? RETURNING"),
+          .replace("AND state = 'pending' RETURNING seq, attempt", "RETURNING seq, attempt"),
     },
     noticed: /task \d+ went from (running|failed) to running/,
   },

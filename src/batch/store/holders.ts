@@ -1,7 +1,12 @@
 import type { Sql } from "../../core/sql.ts";
-/** The consumer conversations that are under way, each with when it was last heard. */
+
+/**
+ * The consumer conversations that are under way, each with when it was last heard. Kept in memory
+ * for the questions of every exchange, and in the table for the sweep and for whoever comes after.
+ */
 export class Holders {
   readonly #sql: Sql;
+  #kept: Map<string, number> | undefined;
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -9,21 +14,25 @@ export class Holders {
 
   /** Notes that a conversation spoke. True when it is a new one. */
   seen(id: string, nowMs: number): boolean {
-    const { was } = this.#sql
-      .exec<{ was: number }>("SELECT count(*) AS was FROM holder WHERE id = ?", id)
-      .one();
-    this.#sql.exec("INSERT OR REPLACE INTO holder (id, seen_at) VALUES (?, ?)", id, nowMs);
-    return was === 0;
+    const before = this.#seenAtMs().get(id);
+    if (before === nowMs) return false;
+    if (before === undefined) {
+      this.#sql.exec("INSERT INTO holder (id, seen_at) VALUES (?, ?)", id, nowMs);
+    } else {
+      this.#sql.exec("UPDATE holder SET seen_at = ? WHERE id = ?", nowMs, id);
+    }
+    this.#seenAtMs().set(id, nowMs);
+    return before === undefined;
   }
 
   /** A conversation is over. */
   remove(id: string): void {
-    this.#sql.exec("DELETE FROM holder WHERE id = ?", id);
+    if (this.#seenAtMs().delete(id)) this.#sql.exec("DELETE FROM holder WHERE id = ?", id);
   }
 
   /** How many there are. */
   count(): number {
-    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM holder").one().n;
+    return this.#seenAtMs().size;
   }
 
   /** Those last heard before a time; or after another, which is a mistake of a clock. */
@@ -40,9 +49,25 @@ export class Holders {
 
   /** When the longest-silent one was heard. */
   oldestSeenMs(): number | undefined {
-    return (
-      this.#sql.exec<{ seen: number | null }>("SELECT min(seen_at) AS seen FROM holder").one()
-        .seen ?? undefined
+    let oldestMs: number | undefined;
+    for (const seenMs of this.#seenAtMs().values()) {
+      if (oldestMs === undefined || seenMs < oldestMs) oldestMs = seenMs;
+    }
+    return oldestMs;
+  }
+
+  /** Forgets what is kept: after a transaction that was undone. */
+  forget(): void {
+    this.#kept = undefined;
+  }
+
+  #seenAtMs(): Map<string, number> {
+    this.#kept ??= new Map(
+      this.#sql
+        .exec<{ id: string; seen_at: number }>("SELECT id, seen_at FROM holder")
+        .toArray()
+        .map(({ id, seen_at }) => [id, seen_at]),
     );
+    return this.#kept;
   }
 }

@@ -1,8 +1,9 @@
 import type { Verdict } from "../../core/outcome.ts";
 import type { Sql } from "../../core/sql.ts";
-import { nextStep, type RetryRules, type TaskState } from "../../core/task.ts";
+import { nextStep, type RetryRules } from "../../core/task.ts";
+import { byteLength } from "../../wire/request.ts";
 import type { Report } from "../exchange.ts";
-import { type Outcome, outcomeOf } from "../outcome-line.ts";
+import { outcomeOf } from "../outcome-line.ts";
 import type { ProgressChange } from "./progress.ts";
 import type { Store } from "./store.ts";
 
@@ -27,19 +28,28 @@ type Held = {
   claimed_at: number;
 };
 
+/** What recording writes to. */
+type Written = Pick<Store, "sql" | "counts">;
+
 /**
  * running → succeeded | failed | pending, as the report says. A report for an attempt that is not
  * the current one changes nothing. One whose task was taken back, but not handed out again, counts:
  * the answer is there, and paid for. Saying it twice is saying it once. Run it inside a transaction.
  */
 export function record(
-  { sql, counts }: Pick<Store, "sql" | "counts">,
+  store: Written,
   report: Report,
   batchId: string,
   rules: RetryRules,
   nowMs: number,
   random: number,
 ): Recorded {
+  const { sql, counts } = store;
+  if (report.verdict.kind === "succeeded") {
+    const [done] = sql.exec<Done>(SUCCEED, report.seq, report.attempt).toArray();
+    if (done !== undefined)
+      return end(store, report, batchId, { ...done, state: "running" }, nowMs);
+  }
   const { unauthorized, succeeded } = counts.get();
   const [task] = sql
     .exec<Held>(
@@ -71,27 +81,58 @@ export function record(
     report.seq,
     report.attempt,
   );
-  const change: ProgressChange = { ...report.usage };
-  const move = (state: TaskState, by: number): void => {
-    change[state] = (change[state] ?? 0) + by;
-  };
-  move(task.state, -1);
-  if (step.state === "pending") {
-    move("pending", 1);
-    addAttempt(sql, { ...report, verdict }, task.claimed_at, nowMs);
-  } else {
-    const outcome = outcomeOf({ ...report, verdict }, batchId, task.custom_id);
-    move(outcome.ok ? "succeeded" : "failed", 1);
-    if (!outcome.ok && step.state === "succeeded") {
-      sql.exec("UPDATE task SET state = 'failed' WHERE seq = ?", report.seq);
-    }
-    change[outcome.ok ? "output_bytes" : "error_bytes"] = addOutcome(sql, report, outcome, nowMs);
-  }
-  const { result } = report;
-  const refused = result.kind === "answered" && result.status === 401;
-  const now = step.state === "succeeded" ? 0 : unauthorized + (refused ? 1 : 0);
-  counts.add({ ...change, unauthorized: now - unauthorized });
+  const said = { ...report, verdict };
+  if (step.state !== "pending") return end(store, said, batchId, task, nowMs);
+  addAttempt(sql, said, task.claimed_at, nowMs);
+  const refused = isRefused(report) ? 1 : 0;
+  const change: ProgressChange = { ...report.usage, unauthorized: refused };
+  if (task.state === "running") Object.assign(change, { running: -1, pending: 1 });
+  counts.add(change);
+  const extraTokens = extraTokensOf(report, task.cost);
+  return { extraTokens, unauthorized: unauthorized + refused, verdict };
+}
+
+/** running → succeeded, which is what most reports say, without reading the task first. */
+const SUCCEED = `
+  UPDATE task SET state = 'succeeded', not_before = 0, holder = NULL
+  WHERE seq = ? AND attempt = ? AND state = 'running' RETURNING custom_id, cost`;
+
+type Done = Pick<Held, "custom_id" | "cost">;
+
+/** The outcome of a task that has just moved to a final state, and what it changes in the counts. */
+function end(
+  { sql, counts }: Written,
+  report: Report,
+  batchId: string,
+  task: Done & Pick<Held, "state">,
+  nowMs: number,
+): Recorded {
+  const { verdict } = report;
+  const succeeded = verdict.kind === "succeeded";
+  const { ok, retry, line } = outcomeOf(report, batchId, task.custom_id);
+  // Answered, and yet no success: the answer cannot be kept.
+  if (!ok && succeeded) sql.exec("UPDATE task SET state = 'failed' WHERE seq = ?", report.seq);
+  sql.exec(
+    "INSERT INTO outcome (seq, ok, retry, took_ms, recorded_at, line) VALUES (?, ?, ?, ?, ?, ?)",
+    report.seq,
+    ok ? 1 : 0,
+    retry ? 1 : 0,
+    report.tookMs,
+    nowMs,
+    line,
+  );
+  const { unauthorized } = counts.get();
+  const now = succeeded ? 0 : unauthorized + (isRefused(report) ? 1 : 0);
+  const change: ProgressChange = { ...report.usage, unauthorized: now - unauthorized };
+  change[task.state] = -1;
+  change[ok ? "succeeded" : "failed"] = 1;
+  change[ok ? "output_bytes" : "error_bytes"] = byteLength(line) + 1;
+  counts.add(change);
   return { extraTokens: extraTokensOf(report, task.cost), unauthorized: now, verdict };
+}
+
+function isRefused({ result }: Report): boolean {
+  return result.kind === "answered" && result.status === 401;
 }
 
 /**
@@ -108,22 +149,6 @@ function asRetry(verdict: Verdict): Verdict {
 function extraTokensOf({ verdict, usage }: Report, cost: number): number {
   if (usage) return usage.input_tokens + usage.output_tokens - cost;
   return verdict.kind === "retry" ? 0 : -cost;
-}
-
-/** @returns the bytes of the outcome's line in its file. */
-function addOutcome(sql: Sql, report: Report, outcome: Outcome, nowMs: number): number {
-  return sql
-    .exec<{ bytes: number }>(
-      `INSERT INTO outcome (seq, ok, retry, took_ms, recorded_at, line)
-       VALUES (?, ?, ?, ?, ?, ?) RETURNING octet_length(line) + 1 AS bytes`,
-      report.seq,
-      outcome.ok ? 1 : 0,
-      outcome.retry ? 1 : 0,
-      report.tookMs,
-      nowMs,
-      outcome.line,
-    )
-    .one().bytes;
 }
 
 function addAttempt(sql: Sql, report: Report, startedAtMs: number, nowMs: number): void {

@@ -49,6 +49,7 @@ export class Store {
     } catch (error) {
       this.counts.undo(before);
       this.rows.forget();
+      this.holders.forget();
       throw error;
     } finally {
       this.#depth -= 1;

@@ -10,10 +10,19 @@ export interface Claimed {
   body: string;
 }
 
-/** Not a join: the planner would read all of `input` first. */
-const BYTES = "(SELECT octet_length(body) FROM input WHERE input.seq = task.seq) AS bytes";
+type Open = { seq: number; cost: number; bytes: number };
 
-type Open = { seq: number; cost: number };
+/** CROSS JOIN: left to itself the planner would read all of `input` first. */
+const retries = (columns: string) => `
+  SELECT seq, ${columns}, octet_length(body) AS bytes FROM task CROSS JOIN input USING (seq)
+  WHERE state = 'pending' AND attempt > 0 AND not_before <= ? ORDER BY not_before, seq LIMIT ?`;
+const freshes = (columns: string) => `
+  SELECT seq, ${columns}, octet_length(body) AS bytes FROM task CROSS JOIN input USING (seq)
+  WHERE seq >= ? AND state = 'pending' AND attempt = 0 ORDER BY seq LIMIT ?`;
+
+/** The statements for what is read of the tasks that are next: only their cost, or all. */
+const COSTS = { retries: retries("cost"), freshes: freshes("cost") };
+const BODIES = { retries: retries("cost, body"), freshes: freshes("cost, body") };
 
 /** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
 export class Tasks {
@@ -32,34 +41,28 @@ export class Tasks {
    * `limit` of them and `maxBytes` of bodies, but at least one.
    */
   next(limit: number, maxBytes: number, nowMs: number): Open[] {
-    const open: Open[] = [];
+    return this.#next<Open>(COSTS, limit, maxBytes, nowMs);
+  }
+
+  #next<T extends Open>(
+    { retries, freshes }: typeof COSTS,
+    limit: number,
+    maxBytes: number,
+    nowMs: number,
+  ): T[] {
+    const open: T[] = [];
     let bytes = 0;
-    const add = (rows: Iterable<Open & { bytes: number }>): void => {
+    const add = (rows: Iterable<T>): void => {
       for (const row of rows) {
         bytes += row.bytes;
-        if (open.length === limit || (bytes > maxBytes && open.length > 0)) return;
-        open.push({ seq: row.seq, cost: row.cost });
+        if (bytes > maxBytes && open.length > 0) return;
+        open.push(row);
       }
     };
     if (limit <= 0) return open;
-    add(
-      this.#sql.exec<Open & { bytes: number }>(
-        `SELECT seq, cost, ${BYTES} FROM task
-         WHERE state = 'pending' AND attempt > 0 AND not_before <= ?
-         ORDER BY not_before, seq LIMIT ?`,
-        nowMs,
-        limit,
-      ),
-    );
+    add(this.#sql.exec<T>(retries, nowMs, limit));
     if (open.length === limit || bytes > maxBytes) return open;
-    add(
-      this.#sql.exec<Open & { bytes: number }>(
-        `SELECT seq, cost, ${BYTES} FROM task
-         WHERE seq >= ? AND state = 'pending' AND attempt = 0 ORDER BY seq LIMIT ?`,
-        this.#fresh(),
-        limit - open.length,
-      ),
-    );
+    add(this.#sql.exec<T>(freshes, this.#fresh(), limit - open.length));
     return open;
   }
 
@@ -93,27 +96,25 @@ export class Tasks {
 
   /** pending → running. Claims the next tasks for a holder; see {@link next}. */
   claim(limit: number, holder: string, maxBytes: number, nowMs: number): Claimed[] {
+    const open = this.#next<Open & { body: string }>(BODIES, limit, maxBytes, nowMs);
+    if (open.length === 0) return [];
+    const moved = this.#sql.exec<{ seq: number; attempt: number }>(
+      `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?
+       WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'pending' RETURNING seq, attempt`,
+      holder,
+      nowMs,
+      JSON.stringify(open.map(({ seq }) => seq)),
+    );
+    const attempts = new Map<number, number>();
+    for (const { seq, attempt } of moved) attempts.set(seq, attempt);
     const claimed: Claimed[] = [];
-    for (const { seq } of this.next(limit, maxBytes, nowMs)) {
-      const { body } = this.#sql
-        .exec<{ body: string }>("SELECT body FROM input WHERE seq = ?", seq)
-        .one();
-      const [moved] = this.#sql
-        .exec<{ attempt: number }>(
-          `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?
-           WHERE seq = ? AND state = 'pending' RETURNING attempt`,
-          holder,
-          nowMs,
-          seq,
-        )
-        .toArray();
-      if (moved === undefined) continue;
-      if (moved.attempt === 1) this.#firstFresh = seq + 1;
-      claimed.push({ seq, attempt: moved.attempt, body });
+    for (const { seq, body } of open) {
+      const attempt = attempts.get(seq);
+      if (attempt === undefined) continue;
+      if (attempt === 1) this.#firstFresh = seq + 1;
+      claimed.push({ seq, attempt, body });
     }
-    if (claimed.length > 0) {
-      this.#counts.add({ pending: -claimed.length, running: claimed.length });
-    }
+    this.#counts.add({ pending: -claimed.length, running: claimed.length });
     return claimed;
   }
 
