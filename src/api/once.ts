@@ -60,6 +60,12 @@ export class Once {
     this.#key = key;
   }
 
+  /** What a door makes its ids from that did not begin by itself: {@link once} did. */
+  get making(): Pick<Turn, "seed" | "isRetry"> {
+    if (this.#key === undefined) return { seed: this.seed, isRetry: saysRetry(this.#c) };
+    return { seed: this.#turn?.seed ?? this.seed, isRetry: false };
+  }
+
   /**
    * Call it once what was sent is known, and before anything is made.
    *

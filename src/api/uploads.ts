@@ -55,7 +55,8 @@ function addCreate(app: OpenAPIHono<AppEnv>): void {
     const asked = await readJson(c.req.raw, newUpload);
     if (!asked.ok) return problemResponse(c, asked.problem);
     const project = projectStub(c.env, c.get("project"));
-    return c.json(viewOf(await project.createUpload(newUploadId(), asked.value)));
+    const id = newUploadId(c.get("once").making.seed);
+    return c.json(viewOf(await project.createUpload(id, asked.value)));
   });
 }
 

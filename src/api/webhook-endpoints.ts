@@ -9,6 +9,7 @@ import { checkTarget } from "../webhooks/target.ts";
 import { type EndpointAttemptObject, endpointAttemptList } from "../wire/delivery.ts";
 import type { Problem, Result } from "../wire/errors.ts";
 import { eventType } from "../wire/event.ts";
+import { newEndpointId } from "../wire/ids.ts";
 import {
   deletedEndpoint,
   type EndpointWithSecret,
@@ -28,7 +29,6 @@ import { idParams, refused } from "./batches.ts";
 import { attemptView } from "./deliveries.ts";
 import { problemResponse } from "./errors.ts";
 import { readJson } from "./json-body.ts";
-import { saysRetry } from "./once.ts";
 import { onEndpoints, refusal, refusals } from "./openapi.ts";
 import { testEndpoint } from "./test-endpoint.ts";
 
@@ -127,7 +127,9 @@ function addWriting(app: OpenAPIHono<AppEnv>): void {
     if (!asked.ok) return problemResponse(c, asked.problem);
     const wrong = wrongTarget(c.env, asked.value.url);
     if (wrong !== undefined) return problemResponse(c, wrong);
-    return secretAnswer(c, await projectOf(c).createEndpoint(asked.value, saysRetry(c)));
+    const { seed, isRetry } = c.get("once").making;
+    const id = newEndpointId(seed);
+    return secretAnswer(c, await projectOf(c).createEndpoint(id, asked.value, isRetry));
   });
 
   app.openAPIRegistry.registerPath({

@@ -35,8 +35,14 @@ export class Endpoints {
     this.#attempts = new AttemptStore(sql);
   }
 
-  /** Adds an endpoint. Its URL has been checked. @param random 32 bytes for its secret. */
+  /**
+   * Adds an endpoint. Its URL has been checked. The same id twice is one endpoint, the first.
+   *
+   * @param random 32 bytes for its secret.
+   */
   create(id: string, asked: NewEndpoint, random: Uint8Array, nowMs: number): Result<NamedSecret> {
+    const [before] = this.#store.secrets(id, nowMs);
+    if (before !== undefined) return this.#withSecret(id, before);
     if (this.#store.count() >= MAX_ENDPOINTS) {
       return refuse(
         "conflict",

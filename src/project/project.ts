@@ -4,7 +4,6 @@ import type { Endpoint as BatchEndpoint } from "../wire/batch.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
-import { newEndpointId } from "../wire/ids.ts";
 import type { NewUpload } from "../wire/upload.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
 import type { Digest } from "./digest.ts";
@@ -261,10 +260,10 @@ export class Project extends DurableObject<Env> {
   }
 
   /** See {@link Endpoints.create}. */
-  createEndpoint(asked: NewEndpoint, isRetry: boolean): Result<NamedSecret> {
+  createEndpoint(id: string, asked: NewEndpoint, isRetry: boolean): Result<NamedSecret> {
     const made = isRetry ? this.#endpoints.made(asked, Date.now()) : undefined;
     if (made !== undefined) return made;
-    return this.#endpoints.create(newEndpointId(), asked, secretBytes(), Date.now());
+    return this.#endpoints.create(id, asked, secretBytes(), Date.now());
   }
 
   /** See {@link Endpoints.get}. */

@@ -44,10 +44,11 @@ export class Uploads {
     this.#files = files;
   }
 
+  /** Begins an upload. The same id twice is one upload, the first. */
   create(id: string, asked: NewUpload, nowMs: number): UploadState {
     this.#forgetBefore(nowMs - KEPT_MS);
     this.#sql.exec(
-      `INSERT INTO upload (id, bytes, filename, expires_after_s, created_at, expires_at)
+      `INSERT OR IGNORE INTO upload (id, bytes, filename, expires_after_s, created_at, expires_at)
        VALUES (?, ?, ?, ?, ?, ?)`,
       id,
       asked.bytes,

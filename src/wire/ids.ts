@@ -53,8 +53,8 @@ export function newFileId(seed = newSeed()): string {
 }
 
 /** The ids of a new upload in parts, and of a part of one. */
-export function newUploadId(): string {
-  return `upload_${hex()}`;
+export function newUploadId(seed = newSeed()): string {
+  return `upload_${seed}`;
 }
 export function newPartId(seed = newSeed()): string {
   return `part_${seed}`;
@@ -66,8 +66,8 @@ export function ownInputFileId(batch: string): string {
 }
 
 /** A new webhook endpoint's id. It sorts by its time of creation. */
-export function newEndpointId(): string {
-  return `whe_${hex()}`;
+export function newEndpointId(seed = newSeed()): string {
+  return `whe_${seed}`;
 }
 
 /** A new consumer conversation's name. */

@@ -2,6 +2,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it } from "vitest";
 import { projectStub } from "../../src/stubs.ts";
+import { newEndpointId } from "../../src/wire/ids.ts";
 import type { EndpointWithSecret, WebhookEndpoint } from "../../src/wire/webhook-endpoint.ts";
 import { call, DEFAULT_KEY, errorOf, OTHER_KEY, post } from "../support/worker/client.ts";
 
@@ -136,16 +137,16 @@ describe("POST /v1/webhook_endpoints", () => {
     const one = { name: "n", url: "https://example.com", event_types: ["batch.failed" as const] };
     let last = "";
     for (let n = 0; n < 20; n += 1) {
-      const made = await stub.createEndpoint(one, false);
+      const made = await stub.createEndpoint(newEndpointId(), one, false);
       if (made.ok) last = made.value.endpoint.id;
       expect(made.ok).toBe(true);
     }
-    expect(await stub.createEndpoint(one, false)).toMatchObject({
+    expect(await stub.createEndpoint(newEndpointId(), one, false)).toMatchObject({
       ok: false,
       problem: { code: "conflict", reason: "too_many_webhook_endpoints" },
     });
     await stub.removeEndpoint(last);
-    expect((await stub.createEndpoint(one, false)).ok).toBe(true);
+    expect((await stub.createEndpoint(newEndpointId(), one, false)).ok).toBe(true);
   });
 });
 

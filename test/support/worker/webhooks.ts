@@ -7,6 +7,7 @@ import type { Project } from "../../../src/project/project.ts";
 import type { Endpoint } from "../../../src/project/schema.ts";
 import { projectStub } from "../../../src/stubs.ts";
 import { type EventType, eventType } from "../../../src/wire/event.ts";
+import { newEndpointId } from "../../../src/wire/ids.ts";
 import type {} from "../provided.ts";
 import { unique, until } from "./client.ts";
 import { chat, newBatch, stubOf } from "./store.ts";
@@ -27,7 +28,11 @@ export class TestProject {
     url: string,
     event_types: EventType[] = [...eventType.options],
   ): Promise<{ id: string; secret: string }> {
-    const made = await this.stub.createEndpoint({ name: "test", url, event_types }, false);
+    const made = await this.stub.createEndpoint(
+      newEndpointId(),
+      { name: "test", url, event_types },
+      false,
+    );
     if (!made.ok) throw new Error(made.problem.message);
     return { id: made.value.endpoint.id, secret: made.value.secret };
   }
