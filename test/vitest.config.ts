@@ -1,4 +1,8 @@
 import { defineConfig } from "vitest/config";
+import { buildPage } from "../src/dashboard/build.ts";
+
+// The Worker imports what this makes.
+await buildPage();
 
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,

@@ -1,5 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { ConfigError } from "../config.ts";
+import { addDashboard } from "../dashboard/routes.ts";
 import { newRequestId } from "../wire/ids.ts";
 import { describeIssue } from "../wire/request.ts";
 import { addCreateMessageBatchRoute } from "./anthropic/create.ts";
@@ -65,6 +66,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   });
 
   addHealthRoutes(app);
+  addDashboard(app);
   addDocument(app);
   app.use("/v1/*", authenticate);
   app.use("/v1/*", once);
