@@ -19,6 +19,7 @@ import { addMetricsRoute } from "./metrics.ts";
 import { once } from "./once.ts";
 import { addDocument } from "./openapi.ts";
 import { addResultsRoute } from "./results.ts";
+import { addSingleCallRoutes } from "./single-call.ts";
 import { addSteerRoutes } from "./steer.ts";
 import { addTaskRoutes } from "./tasks.ts";
 import { addTimelineRoute } from "./timeline.ts";
@@ -84,6 +85,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addEventsRoute(app);
   addFileRoutes(app);
   addUploadRoutes(app);
+  addSingleCallRoutes(app);
   addEndpointRoutes(app);
   addCreateMessageBatchRoute(app);
   addMessageBatchRoutes(app);

@@ -76,6 +76,7 @@ const ABOUT = {
       name: "Files",
       description: "Request lines on their way in, output lines on their way out.",
     },
+    { name: "Calls", description: "Single calls, beside batches." },
     { name: "Webhooks", description: "Where a project hears that its batches have ended." },
   ],
 };

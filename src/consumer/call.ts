@@ -1,5 +1,5 @@
 import type { Assignment, Report } from "../batch/exchange.ts";
-import { apiOf } from "../config/routes.ts";
+import { keyHeaders, urlOf } from "../config/address.ts";
 import type { Upstream } from "../config/upstreams.ts";
 import { classifyAnswer, classifyUnanswered, type Unanswered } from "../core/outcome.ts";
 import { oneLine } from "../core/raw-json.ts";
@@ -110,38 +110,21 @@ async function connect(slots: Slots, url: string, init: RequestInit): Promise<Re
   }
 }
 
-/** Bases of OpenAI's kind end in a version; Anthropic's users leave it out. */
-function urlOf({ baseUrl }: Upstream, endpoint: Endpoint): string {
-  const whole = apiOf(endpoint) === "anthropic" && !/\/v\d+$/.test(baseUrl);
-  return baseUrl + (whole ? endpoint : endpoint.slice("/v1".length));
-}
-
 function headersOf(
-  { apiKey }: Upstream,
+  upstream: Upstream,
   endpoint: Endpoint,
   task: Assignment,
   streamed: boolean,
 ): Record<string, string> {
-  const headers: Record<string, string> = {
+  return {
     "content-type": "application/json",
     // An upstream that cannot stream may answer all the same.
     accept: streamed ? "text/event-stream, application/json" : "application/json",
     "user-agent": "muster",
+    ...keyHeaders(upstream, endpoint),
+    ...task.headers,
   };
-  switch (apiOf(endpoint)) {
-    case "openai":
-      if (apiKey !== undefined) headers.authorization = `Bearer ${apiKey}`;
-      break;
-    case "anthropic":
-      headers["anthropic-version"] = ANTHROPIC_VERSION;
-      if (apiKey !== undefined) headers["x-api-key"] = apiKey;
-      break;
-  }
-  return { ...headers, ...task.headers };
 }
-
-/** For bodies that came without a version: the one that all of Anthropic's examples are of. */
-const ANTHROPIC_VERSION = "2023-06-01";
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

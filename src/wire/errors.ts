@@ -23,6 +23,9 @@ export interface Problem {
     | "too_large"
     | "unsupported_media_type"
     | "method_not_allowed"
+    | "rate_limited"
+    | "upstream_unreachable"
+    | "upstream_timeout"
     | "conflict"
     | "idempotency_key_reused"
     | "idempotency_key_in_use";

@@ -105,19 +105,21 @@ function checkerOf(document: Document, against: Schemas): Check {
       const ofBody = ofJson((value) => (isShaped(value) ? [] : ["is not in an error shape"]));
       return { found, ofBody };
     }
-    const answer = documented.responses[status];
+    const answer = documented.responses[status] ?? documented.responses.default;
     if (answer === undefined) return { found: [...found, "is a status that is not documented"] };
     for (const [name, { required }] of Object.entries(answer.headers ?? {})) {
       if (required && !headers.has(name)) found.push(`has no header ${name}`);
     }
     const type = headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
-    const media = answer.content?.[type];
+    const documentedAs = answer.content?.[type] === undefined ? "*/*" : type;
+    const media = answer.content?.[documentedAs];
     if (media === undefined) {
       const undocumented = [`has an undocumented type '${type}'`];
       if (answer.content !== undefined) return { found: [...found, ...undocumented] };
       return { found, ofBody: (text) => (text === "" ? [] : undocumented) };
     }
-    const at = ["paths", route, method.toLowerCase(), "responses", `${status}`, "content", type];
+    const key = documented.responses[status] === undefined ? "default" : `${status}`;
+    const at = ["paths", route, method.toLowerCase(), "responses", key, "content", documentedAs];
     if (type === "application/json") {
       return { found, ofBody: ofJson((value) => against([...at, "schema"], value)) };
     }

@@ -1,0 +1,92 @@
+import type { Route } from "../config/routes.ts";
+import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import { limiterStub } from "../stubs.ts";
+import { newSeed } from "../wire/ids.ts";
+import type { BatchRef } from "../wire/messages.ts";
+
+/**
+ * A permit for one call that belongs to no batch. To the Limiter it is a batch of one: it waits with
+ * the others, and as nothing of it is in flight, it is among the first to be dealt a call.
+ */
+
+/** Asked again this soon, whatever the Limiter says: a call that was freed is kept only a little. */
+const ASK_EVERY_MS = 250;
+/** Well inside the time that a hold lives unheard. */
+const CONFIRM_MS = 30_000;
+
+/** What the Limiter is told when the call is over. */
+export type News = Pick<AcquireRequest, "extraTokens" | "throttled" | "answered">;
+
+/** One call in flight, until it is released. */
+export interface Permit {
+  route: Route;
+  /** Tells that the call is over. Never throws: a word that gets lost is made up for by time. */
+  release(news: News): Promise<void>;
+}
+
+/**
+ * Waits for a permit on one of the routes, the first that has one.
+ *
+ * @param cost tokens to reserve.
+ * @returns when it may make sense to come again, if there is none within `waitMs`.
+ */
+export async function takePermit(
+  env: Env,
+  project: string,
+  routes: readonly Route[],
+  cost: number,
+  waitMs: number,
+): Promise<Permit | { retryInMs: number }> {
+  const ref: BatchRef = { project, batch_id: `call_${newSeed()}` };
+  const say = (route: Route, said: Partial<AcquireRequest>): Promise<AcquireReply> => {
+    const quota = route.quota.name;
+    const silence = { held: 0, costs: [], ready: false, extraTokens: 0, answered: false };
+    return limiterStub(env, quota).acquire({ quota, ref, ...silence, ...said });
+  };
+  const endMs = Date.now() + waitMs;
+  for (;;) {
+    let retryInMs = Number.POSITIVE_INFINITY;
+    for (const route of routes) {
+      const reply = await say(route, { costs: [cost], ready: true });
+      const [startInMs] = reply.startInMs;
+      if (startInMs !== undefined) {
+        await Promise.all(routes.filter((other) => other !== route).map((other) => say(other, {})));
+        await sleep(startInMs);
+        return permitOf(route, (said) => say(route, said));
+      }
+      retryInMs = Math.min(retryInMs, reply.retryInMs ?? ASK_EVERY_MS);
+    }
+    if (Date.now() + Math.min(retryInMs, ASK_EVERY_MS) > endMs) {
+      await Promise.all(routes.map((route) => say(route, {})));
+      return { retryInMs };
+    }
+    await sleep(Math.min(retryInMs, ASK_EVERY_MS));
+  }
+}
+
+function permitOf(
+  route: Route,
+  say: (said: Partial<AcquireRequest>) => Promise<AcquireReply>,
+): Permit {
+  let confirmed: Promise<unknown> = Promise.resolve();
+  const confirming = setInterval(() => {
+    confirmed = say({ held: 1 }).catch(() => undefined);
+  }, CONFIRM_MS);
+  return {
+    route,
+    async release(news) {
+      clearInterval(confirming);
+      // Said after the end it would hold the call for nobody.
+      await confirmed;
+      try {
+        await say(news);
+      } catch (error) {
+        console.warn(JSON.stringify({ event: "permit_not_released", error: String(error) }));
+      }
+    },
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,276 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { z } from "zod";
+import { keyHeaders, urlOf } from "../config/address.ts";
+import { MODEL_NOT_SERVED, routesOf, unservedBy } from "../config/routes.ts";
+import type { Upstream } from "../config/upstreams.ts";
+import { readConfig } from "../config.ts";
+import { classifyAnswer } from "../core/outcome.ts";
+import { estimateTokens } from "../core/tokens.ts";
+import { readUsage } from "../core/usage.ts";
+import { ENDPOINTS } from "../wire/batch.ts";
+import type { AppEnv } from "./auth.ts";
+import { problemResponse } from "./errors.ts";
+import { sha256 } from "./once.ts";
+import { refusal } from "./openapi.ts";
+import { type News, type Permit, takePermit } from "./permit.ts";
+
+/**
+ * One call, passed to the upstream as it is: no batch, no retry, no record. It counts against the same
+ * limits as the calls of batches, so an application can send all it has through one Muster.
+ */
+
+/** What a single call may be asked for with; longer ones belong into a file. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
+/** A call that gets no permit by then is told to come again. */
+const WAIT_MS = 60_000;
+/** Of an answer, to read what it used. A longer one is passed on, and what was reserved stays so. */
+const MAX_READ_BYTES = 2_000_000;
+/** What of the upstream's headers is the client's business. */
+const PASSED =
+  /^(content-type|content-disposition|retry-after|retry-after-ms|x-should-retry|x-ratelimit-[a-z-]+|openai-(processing-ms|version|model))$/;
+
+/** POST /v1/chat/completions and the other endpoints of OpenAI that a batch's lines may name. */
+export function addSingleCallRoutes(app: OpenAPIHono<AppEnv>): void {
+  for (const endpoint of ENDPOINTS) {
+    if (endpoint === "/v1/messages") continue;
+    app.openAPIRegistry.registerPath({
+      method: "post",
+      path: endpoint,
+      operationId: `call${endpoint
+        .slice("/v1/".length)
+        .split(/[/_]/)
+        .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+        .join("")}`,
+      summary: "One call, passed to the upstream as it is, under the limits that batches keep",
+      tags: ["Calls"],
+      security: [{ apiKey: [] }],
+      request: {
+        body: {
+          required: true,
+          content: { "application/json": { schema: z.record(z.string(), z.unknown()) } },
+        },
+      },
+      responses: {
+        default: {
+          description: "What the upstream answered: any status, any type; a stream is a stream.",
+          content: { "*/*": { schema: z.unknown() } },
+        },
+        400: {
+          description: "Refused, here or by the upstream.",
+          content: { "*/*": { schema: z.unknown() } },
+        },
+        413: refusal("More than 16 MiB."),
+        502: refusal("The upstream could not be reached."),
+        504: refusal("The upstream did not answer in time."),
+      },
+    });
+    app.post(endpoint, (c) => passOn(c, endpoint));
+  }
+}
+
+async function passOn(c: Context<AppEnv>, endpoint: string): Promise<Response> {
+  const bytes = await readBytes(c.req.raw, MAX_BODY_BYTES);
+  if (bytes === undefined) {
+    const message = `The body is longer than ${MAX_BODY_BYTES} bytes.`;
+    return problemResponse(c, { code: "too_large", message });
+  }
+  const body = parse(bytes);
+  const model = modelOf(body);
+  const { upstreams } = readConfig(c.env);
+  const routes = routesOf(upstreams, endpoint, model);
+  if (routes.length === 0) {
+    const why = unservedBy(upstreams, endpoint)(model);
+    const reason = MODEL_NOT_SERVED;
+    return problemResponse(c, {
+      code: "invalid_request",
+      message: `model: ${why}`,
+      param: "model",
+      reason,
+    });
+  }
+  // Of what has no form, once.ts has begun the turn itself.
+  const boundary = boundaryOf(c.req.header("content-type"));
+  if (boundary !== undefined) {
+    // Each try has a boundary of its own.
+    const text = new TextDecoder("latin1").decode(bytes).replaceAll(boundary, "");
+    const turn = await c.get("once").begin(sha256(text));
+    if (turn instanceof Response) return turn;
+  }
+  const cost = estimateTokens(endpoint, body);
+  const permit = await takePermit(c.env, c.get("project"), routes, cost, WAIT_MS);
+  if ("retryInMs" in permit) {
+    const response = problemResponse(c, {
+      code: "rate_limited",
+      message: `The upstream's limits left no room for this call within ${WAIT_MS / 1000} s.`,
+    });
+    const retryAfterS = Math.min(60, Math.ceil(permit.retryInMs / 1000));
+    response.headers.set("retry-after", String(Math.max(1, retryAfterS)));
+    return response;
+  }
+  return call(c, endpoint, bytes, permit, cost);
+}
+
+async function call(
+  c: Context<AppEnv>,
+  endpoint: string,
+  bytes: Uint8Array,
+  permit: Permit,
+  cost: number,
+): Promise<Response> {
+  const { upstream } = permit.route;
+  const over = Promise.withResolvers<News>();
+  // The answer may go on after this function, and the permit with it.
+  c.executionCtx.waitUntil(over.promise.then((news) => permit.release(news)));
+  const timeout = new AbortController();
+  const hurry = () => setTimeout(() => timeout.abort(), upstream.timeoutMs);
+  const timer = hurry();
+  let response: Response;
+  try {
+    response = await fetch(urlOf(upstream, endpoint), {
+      method: "POST",
+      headers: headersOf(c, upstream, endpoint),
+      body: bytes,
+      redirect: "manual",
+      signal: timeout.signal,
+    });
+  } catch (error) {
+    over.resolve(NOTHING_USED(cost));
+    return timeout.signal.aborted
+      ? problemResponse(c, {
+          code: "upstream_timeout",
+          message: `The upstream did not begin its answer within ${upstream.timeoutMs} ms.`,
+        })
+      : problemResponse(c, {
+          code: "upstream_unreachable",
+          message: `The upstream could not be reached: ${String(error)}.`,
+        });
+  } finally {
+    clearTimeout(timer);
+  }
+  if (response.status >= 300 && response.status < 400) {
+    await response.body?.cancel();
+    over.resolve(NOTHING_USED(cost));
+    const message = `The upstream answered ${response.status}, a redirect, which is not followed.`;
+    return problemResponse(c, { code: "upstream_unreachable", message });
+  }
+  const headers = new Headers();
+  for (const [name, value] of response.headers) if (PASSED.test(name)) headers.set(name, value);
+  const newsOf = (text: string | undefined) => readNews(response, text, cost);
+  if (response.body === null) {
+    over.resolve(newsOf(""));
+    return new Response(null, { status: response.status, headers });
+  }
+  const passed = watch(response.body, hurry, (text) => over.resolve(newsOf(text)));
+  return new Response(passed, { status: response.status, headers });
+}
+
+/** What a call that used no tokens, as far as is known, has to say. */
+const NOTHING_USED = (cost: number): News => ({ extraTokens: -cost, answered: false });
+
+/** @param text the whole body, if it was short enough to be kept. */
+function readNews(response: Response, text: string | undefined, cost: number): News {
+  const { status, headers, ok } = response;
+  let json: unknown;
+  try {
+    json = text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    // A stream, a picture: what it used is not known, and stays reserved.
+  }
+  const verdict = classifyAnswer({ status, headers, json }, Date.now());
+  const usage = ok ? readUsage(json) : undefined;
+  const used = usage === undefined ? undefined : usage.input_tokens + usage.output_tokens;
+  return {
+    extraTokens: used === undefined ? (ok ? 0 : -cost) : used - cost,
+    answered: ok,
+    throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
+  };
+}
+
+/**
+ * A body as it is.
+ *
+ * @param hurry starts the time within which the next bytes must come.
+ * @param end gets what it was in the end: undefined when it was long, or broke off.
+ */
+function watch(
+  body: ReadableStream<Uint8Array>,
+  hurry: () => ReturnType<typeof setTimeout>,
+  end: (text: string | undefined) => void,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const timer = hurry();
+      try {
+        const { done, value } = await reader.read();
+        if (done) {
+          end(bytes > MAX_READ_BYTES ? undefined : text);
+          controller.close();
+          return;
+        }
+        bytes += value.byteLength;
+        if (bytes <= MAX_READ_BYTES) text += decoder.decode(value, { stream: true });
+        else text = "";
+        controller.enqueue(value);
+      } catch (error) {
+        end(undefined);
+        controller.error(error);
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    async cancel(reason) {
+      end(undefined);
+      await reader.cancel(reason);
+    },
+  });
+}
+
+function headersOf(c: Context<AppEnv>, upstream: Upstream, endpoint: string): HeadersInit {
+  return {
+    "content-type": c.req.header("content-type") ?? "application/json",
+    accept: c.req.header("accept") ?? "*/*",
+    "user-agent": "muster",
+    ...keyHeaders(upstream, endpoint),
+  };
+}
+
+function boundaryOf(type = ""): string | undefined {
+  if (!type.startsWith("multipart/form-data")) return undefined;
+  return /boundary="?([^";]+)/.exec(type)?.[1] ?? "-";
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    // A form, or no JSON at all: the upstream says what it thinks of it.
+    return undefined;
+  }
+}
+
+function modelOf(body: unknown): string {
+  const has = typeof body === "object" && body !== null && "model" in body;
+  return has && typeof body.model === "string" ? body.model : "";
+}
+
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.byteLength;
+    if (length > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return all;
+}
