@@ -73,6 +73,8 @@ describe("POST /v1/webhook_endpoints", () => {
     ["a list", "[]", null],
     ["no name", asked({ name: undefined }), "name"],
     ["a blank name", asked({ name: "  " }), "name"],
+    ["a name with a control character", asked({ name: "a\u0000b" }), "name"],
+    ["a name with half a character", asked({ name: "\ud800" }), "name"],
     ["a name that is too long", asked({ name: "n".repeat(257) }), "name"],
     ["no url", asked({ url: undefined }), "url"],
     ["a url that is none", asked({ url: "hooks.example.com" }), "url"],
