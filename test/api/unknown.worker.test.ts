@@ -5,7 +5,6 @@ const HEX = "0190b0c0000070008000000000000000";
 
 describe("a route that there is not", () => {
   it.each([
-    ["GET", "/"],
     ["GET", "/v1"],
     ["GET", "/v1/"],
     ["GET", "/v1/nothing"],
