@@ -28,6 +28,70 @@ function create(body: unknown): Promise<Response> {
   return Promise.resolve(createApp().request("/v1/batches", init, particular));
 }
 
+/** A request to a Worker with other upstreams, of one API each. */
+function withApis(apis: Record<string, string[]>, path: string, body: unknown): Promise<Response> {
+  const list = Object.entries(apis).map(([api, models]) => ({
+    name: api,
+    base_url: "http://127.0.0.1:1/v1",
+    api,
+    models,
+  }));
+  const init = {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { authorization: `Bearer ${DEFAULT_KEY}` },
+  };
+  const vars = { ...rest, UPSTREAMS: JSON.stringify(list) };
+  return Promise.resolve(createApp().request(path, init, vars));
+}
+
+describe("an API that no upstream speaks", () => {
+  const message = { custom_id: "a", params: { model: "claude", max_tokens: 1, messages: [] } };
+
+  it("is told at once at Anthropic's door, and what to do", async () => {
+    const body = { requests: [message] };
+    const response = await withApis({ openai: ["*"] }, "/v1/messages/batches", body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      type: "error",
+      error: {
+        type: "invalid_request_error",
+        message:
+          "requests.0.params.model: no upstream of this Muster has /v1/messages; one whose 'api' is anthropic would.",
+      },
+    });
+  });
+
+  it("is told with the models that are served there", async () => {
+    const other = { ...message, custom_id: "b", params: { ...message.params, model: "gpt-4o" } };
+    const apis = { openai: ["gpt-*"], anthropic: ["claude*"] };
+    const body = { requests: [message, other] };
+    const response = await withApis(apis, "/v1/messages/batches", body);
+    expect(await response.json()).toMatchObject({
+      error: {
+        message:
+          "requests.1.params.model: no upstream serves the model 'gpt-4o' on /v1/messages; served there: claude*.",
+      },
+    });
+  });
+
+  it("leaves prompts to the API that has their model", async () => {
+    const apis = { openai: ["gpt-*"], anthropic: ["claude*"] };
+    const endpointOf = async (model: string) => {
+      const prompts = { model, prompts: ["never called"], max_tokens: 5 };
+      const response = await withApis(apis, "/v1/batches", prompts);
+      expect(response.status).toBe(202);
+      return ((await response.json()) as { endpoint: string }).endpoint;
+    };
+    expect(await endpointOf("claude-sonnet")).toBe("/v1/messages");
+    expect(await endpointOf("gpt-4o")).toBe("/v1/chat/completions");
+    const without = await withApis(apis, "/v1/batches", { model: "claude", prompts: ["a"] });
+    expect(await errorOf(without)).toMatchObject({ param: "max_tokens" });
+    const nobody = await withApis(apis, "/v1/batches", { model: "llama", prompts: ["a"] });
+    expect(await errorOf(nobody)).toMatchObject({ code: "model_not_served" });
+  });
+});
+
 describe("a model that nobody serves", () => {
   it("is refused with prompts, by the field and with what is served", async () => {
     const response = await create({ model: "llama", prompts: ["a"] });
