@@ -69,6 +69,12 @@ export const variables = z.object({
       number("subrequests one consumer invocation spends, 10 to 1000000000", 10, 1_000_000_000),
     ).default(9_000),
   ),
+  CONSUMER_BACKGROUND: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
+  CONSUMER_SLICE_MS: optional(
+    wholeNumber(
+      number("milliseconds one consumer invocation takes tasks for, 1000 to 600000", 1000, 600_000),
+    ).optional(),
+  ),
   CLAIM_TTL_MS: optional(
     wholeNumber(
       number("milliseconds a silent consumer keeps its tasks, 1000 to 600000", 1000, 600_000),
@@ -112,6 +118,10 @@ export interface Config {
   streamLanes: number;
   /** Calls and exchanges one consumer invocation makes: of the 10,000 the platform gives it. */
   subrequests: number;
+  /** One consumer invocation takes tasks for so long; as the platform allows, when it is absent. */
+  sliceMs: number | undefined;
+  /** A pointer is acked at once, and its invocation goes on behind it. */
+  background: boolean;
   /** A consumer that is silent this long has lost its tasks. */
   claimTtlMs: number;
   /** Ended batches, and uploaded files without an expiry of their own, are kept this long. */
@@ -150,6 +160,8 @@ export function parseConfig(vars: object): Config {
     lanes: v.CONSUMER_LANES,
     streamLanes: Math.max(v.CONSUMER_LANES, v.CONSUMER_STREAM_LANES),
     subrequests: v.CONSUMER_SUBREQUESTS,
+    sliceMs: v.CONSUMER_SLICE_MS,
+    background: v.CONSUMER_BACKGROUND === "1",
     claimTtlMs: v.CLAIM_TTL_MS,
     retentionMs: v.RETENTION_HOURS * 3_600_000,
     retry: { maxAttempts: v.RETRY_MAX_ATTEMPTS, baseMs: v.RETRY_BASE_MS, maxMs: v.RETRY_MAX_MS },

@@ -29,6 +29,8 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   CONSUMER_LANES: (vars) => parseConfig(vars).lanes,
   CONSUMER_STREAM_LANES: (vars) => parseConfig(vars).streamLanes,
   CONSUMER_SUBREQUESTS: (vars) => parseConfig(vars).subrequests,
+  CONSUMER_BACKGROUND: (vars) => parseConfig(vars).background,
+  CONSUMER_SLICE_MS: (vars) => parseConfig(vars).sliceMs,
   CLAIM_TTL_MS: (vars) => parseConfig(vars).claimTtlMs,
   RETENTION_HOURS: (vars) => parseConfig(vars).retentionMs / 3_600_000,
   RETRY_MAX_ATTEMPTS: (vars) => parseConfig(vars).retry.maxAttempts,
@@ -156,6 +158,20 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
       ["10000", 10_000],
     ],
   },
+  CONSUMER_SLICE_MS: {
+    unset: undefined,
+    taken: [
+      ["1000", 1000],
+      ["600000", 600_000],
+    ],
+  },
+  CONSUMER_BACKGROUND: {
+    unset: false,
+    taken: [
+      ["0", false],
+      ["1", true],
+    ],
+  },
   RETENTION_HOURS: {
     unset: 720,
     taken: [
@@ -257,6 +273,11 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
   CONSUMER_STREAM_LANES: {
     texts: ["0", "10001", ...NOT_WHOLE],
     says: "streamed calls in flight in one consumer invocation, 1 to 10000",
+  },
+  CONSUMER_BACKGROUND: { texts: ["2", "true", "yes", "01"], says: "0 or 1" },
+  CONSUMER_SLICE_MS: {
+    texts: ["999", "600001", ...NOT_WHOLE],
+    says: "milliseconds one consumer invocation takes tasks for",
   },
   CONSUMER_LANES: {
     texts: ["0", "10001", ...NOT_WHOLE],

@@ -39,6 +39,8 @@ export class Dispatch {
   readonly #config: Config;
   readonly #pointers: Pointers;
   #blockedUntilMs = 0;
+  /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
+  readonly #leaving = new Set<string>();
 
   constructor(store: Store, world: World, config: Config) {
     this.#store = store;
@@ -110,7 +112,13 @@ export class Dispatch {
       store.tasks.heldBy(request.holder) === 0;
     if (end) {
       store.holders.remove(request.holder);
+      this.#leaving.delete(request.holder);
       this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#world.nowMs() + turn.retryInMs;
+      this.wake(this.#world.nowMs());
+    }
+    if (!end && request.leaving && !this.#leaving.has(request.holder)) {
+      // Another one takes its place now, and not when its slowest call is over.
+      this.#leaving.add(request.holder);
       this.wake(this.#world.nowMs());
     }
     return { endpoint: row.endpoint, tasks: turn.tasks, waitMs, end, invite: turn.invite };
@@ -249,7 +257,7 @@ export class Dispatch {
       running,
       target,
       lanes: isStreamed(route, row) ? this.#config.streamLanes : this.#config.lanes,
-      conversations: this.#store.holders.count(),
+      conversations: this.#store.holders.count(this.#leaving),
       outstanding,
     });
     if (count === 0) return;

@@ -44,6 +44,7 @@ async function main(): Promise<void> {
       UPSTREAM_BASE_URL: simulator.url,
       CONSUMER_LANES: "50",
       CONSUMER_SUBREQUESTS: "1000000000",
+      CONSUMER_BACKGROUND: "1",
     };
     muster = await startMuster({ stateDir, vars, signal: stopping });
     await ask(muster, simulator, count, stopping);

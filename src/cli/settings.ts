@@ -49,12 +49,13 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   try {
     const config = parseConfig(simulated ? { ...vars, UPSTREAM_BASE_URL: SIMULATOR_LATER } : vars);
     const { upstreams, apiKeys, webhookAllowPrivate } = config;
-    // A local queue has one invocation at a time: its lanes must hold all calls in flight.
+    // Nothing limits connections here, so one invocation holds all calls in flight.
     vars.CONSUMER_LANES ??= String(mostCalls(upstreams));
     vars.CONSUMER_STREAM_LANES ??= vars.CONSUMER_LANES;
-    // The platform's budget of subrequests is not counted here, and the local queue has one invocation
-    // at a time: ending it early would leave the others waiting for its slowest call.
+    // The platform's budget of subrequests is not counted here.
     vars.CONSUMER_SUBREQUESTS ??= "1000000000";
+    // The local queue waits for one delivery to be over before the next one.
+    vars.CONSUMER_BACKGROUND ??= "1";
     if (problems.length === 0 && port !== undefined && verbose !== undefined) {
       const stateDir = resolve(env.MUSTER_STATE_DIR?.trim() || ".wrangler/state");
       return { port, stateDir, apiKeys, upstreams, simulated, webhookAllowPrivate, verbose, vars };

@@ -1,3 +1,4 @@
+import { readConfig } from "../config.ts";
 import { batchStub } from "../stubs.ts";
 import { type BatchRef, pointer } from "../wire/messages.ts";
 import { serve } from "./invocation.ts";
@@ -5,17 +6,35 @@ import { serve } from "./invocation.ts";
 /** The queue that pointers go to when they died too often; see wrangler.toml. */
 const DEAD_QUEUE = "muster-tasks-dead";
 
+/** Invocations that go on behind their ack at once; more keep the queue waiting. */
+const BACKGROUND_MAX = 50;
+let inBackground = 0;
+
 /**
  * Takes a delivery of either queue. Never throws: a throw would redeliver every message, and the
  * truth is in the Batch anyway, whose sweep sends a new pointer for work nobody looks after.
  */
-export async function handleQueue(messageBatch: MessageBatch, env: Env): Promise<void> {
+export async function handleQueue(
+  messageBatch: MessageBatch,
+  env: Env,
+  ctx: Pick<ExecutionContext, "waitUntil">,
+): Promise<void> {
   const refs = pointersOf(messageBatch);
   try {
     if (messageBatch.queue === DEAD_QUEUE) {
       await Promise.allSettled(refs.map((ref) => batchStub(env, ref).poke()));
     } else {
-      await serve(refs, env);
+      const work = serve(refs, env);
+      if (readConfig(env).background && inBackground < BACKGROUND_MAX) {
+        inBackground += 1;
+        ctx.waitUntil(
+          work.finally(() => {
+            inBackground -= 1;
+          }),
+        );
+      } else {
+        await work;
+      }
     }
   } catch (error) {
     console.error(JSON.stringify({ event: "invocation_failed", error: String(error) }));

@@ -28,7 +28,8 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
   const { upstreams } = config;
   // Without an upstream no batch can be opened; the sweep asks again once there is one.
   if (upstreams.length === 0) return;
-  const endMs = Date.now() + sliceMs(Math.max(...upstreams.map(({ timeoutMs }) => timeoutMs)));
+  const longestMs = Math.max(...upstreams.map(({ timeoutMs }) => timeoutMs));
+  const endMs = Date.now() + (config.sliceMs ?? sliceMs(longestMs));
   const plan = planLanes(config.lanes, streams(config) ? config.streamLanes : 0);
   const lanes = new Lanes(plan.count);
   const slots = new Slots(config.lanes);

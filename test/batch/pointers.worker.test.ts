@@ -32,6 +32,57 @@ function queueThat(...sends: (() => Promise<void>)[]): Pick<World, "sendPointers
   return queue;
 }
 
+describe("a conversation that leaves", () => {
+  const CLAIMED = 2;
+
+  /** A batch of which a conversation has two tasks, and what it says then. */
+  async function leave(then: (driven: Driven, sent: () => number) => Promise<void>) {
+    const batch = newBatch();
+    await plant(
+      batch,
+      Array.from({ length: 4 }, () => unique("slice")),
+      NOTHING,
+    );
+    let sent = 0;
+    const sendPointers: World["sendPointers"] = async (messages) => {
+      sent += messages.length;
+    };
+    await drive(batch, { sendPointers }, async (driven) => {
+      await driven.engine.alarm();
+      const asked = { ...SILENCE, holder: "old", want: CLAIMED };
+      expect((await driven.engine.exchange(asked)).tasks).toHaveLength(CLAIMED);
+      sent = 0;
+      await then(driven, () => sent);
+    });
+  }
+  const holding = [0, 1].map((seq) => ({ seq, attempt: 1 }));
+
+  it("has its place taken at once, while its calls go on", async () => {
+    await leave(async ({ engine }, sent) => {
+      const said = { ...SILENCE, holder: "old", holding };
+      await engine.exchange(said);
+      expect(sent()).toBe(0);
+      const reply = await engine.exchange({ ...said, leaving: true });
+      expect(reply).toMatchObject({ tasks: [], end: false });
+      expect(sent()).toBe(1);
+    });
+  });
+
+  it("has its place taken once, however often it says so", async () => {
+    await leave(async ({ engine, clock }, sent) => {
+      for (let times = 0; times < 5; times += 1) {
+        clock.nowMs += 100;
+        await engine.exchange({ ...SILENCE, holder: "old", holding, leaving: true });
+      }
+      expect(sent()).toBe(1);
+      // The new one comes, and takes what is left.
+      const { tasks } = await engine.exchange({ ...SILENCE, holder: "new", want: 50 });
+      expect(tasks.map(({ seq }) => seq)).toEqual([2, 3]);
+      expect(sent()).toBe(1);
+    });
+  });
+});
+
 describe("a pointer that never arrives", () => {
   it("is sent again by the sweep, and the batch completes", async () => {
     const batch = newBatch();

@@ -41,6 +41,7 @@ function varsOf({ workload, upstreamUrl }: Course): Record<string, string> {
     UPSTREAM_TIMEOUT_MS: String(timeoutMs),
     CONSUMER_LANES: String(lanes),
     CONSUMER_SUBREQUESTS: "1000000000",
+    CONSUMER_BACKGROUND: "1",
     // The bell is on this machine.
     WEBHOOK_ALLOW_PRIVATE: "1",
   };

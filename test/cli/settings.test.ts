@@ -74,7 +74,7 @@ test("an empty variable is one that is not set", () => {
   });
 });
 
-test("the local queue's one invocation gets a lane for each call in flight, unless told", () => {
+test("one invocation gets a lane for each call in flight, unless told", () => {
   const { vars } = readSettings({ UPSTREAM_MAX_CONCURRENCY: "120" });
   expect(vars).toMatchObject({ CONSUMER_LANES: "120", CONSUMER_STREAM_LANES: "120" });
   const told = { UPSTREAM_MAX_CONCURRENCY: "120", CONSUMER_LANES: "7" };
@@ -84,6 +84,7 @@ test("the local queue's one invocation gets a lane for each call in flight, unle
 test("only the Worker's own variables reach the Worker", () => {
   const { vars } = readSettings({ PATH: "/bin", AWS_SECRET: "x", UPSTREAM_API_KEY: "sk-up" });
   expect(Object.keys(vars).sort()).toEqual([
+    "CONSUMER_BACKGROUND",
     "CONSUMER_LANES",
     "CONSUMER_STREAM_LANES",
     "CONSUMER_SUBREQUESTS",

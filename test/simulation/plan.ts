@@ -124,5 +124,5 @@ export function drawPlan(chance: Chance): Plan {
 }
 
 function lanesOf(lanes: number) {
-  return { lanes, streamLanes: lanes };
+  return { lanes, streamLanes: lanes, sliceMs: undefined, background: false };
 }

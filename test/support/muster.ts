@@ -45,6 +45,7 @@ export async function startTestMuster(
       ...(vars.UPSTREAMS === undefined && simulatorVars(simulator)),
       CONSUMER_LANES: vars.UPSTREAM_MAX_CONCURRENCY ?? "50",
       CONSUMER_SUBREQUESTS: "1000000000",
+      CONSUMER_BACKGROUND: "1",
       ...vars,
     },
   };

@@ -30,9 +30,11 @@ export class Holders {
     if (this.#seenAtMs().delete(id)) this.#sql.exec("DELETE FROM holder WHERE id = ?", id);
   }
 
-  /** How many there are. */
-  count(): number {
-    return this.#seenAtMs().size;
+  /** How many there are besides these. */
+  count(besides: ReadonlySet<string> = new Set()): number {
+    let count = 0;
+    for (const id of this.#seenAtMs().keys()) if (!besides.has(id)) count += 1;
+    return count;
   }
 
   /** Those last heard before a time; or after another, which is a mistake of a clock. */

@@ -38,8 +38,9 @@ export async function deliver(queue: string, ...bodies: unknown[]) {
     body,
   }));
   const messageBatch = createMessageBatch(queue, messages);
-  await handleQueue(messageBatch, env);
-  return getQueueResult(messageBatch, createExecutionContext());
+  const context = createExecutionContext();
+  await handleQueue(messageBatch, env, context);
+  return getQueueResult(messageBatch, context);
 }
 
 /** What the upstream has seen of a prompt: `calls` that arrived, `answers` sent to the last byte. */
