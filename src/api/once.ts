@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { projectStub } from "../stubs.ts";
-import { readIdempotencyKey } from "../wire/idempotency.ts";
+import { readIdempotencyKey, TURN_MS } from "../wire/idempotency.ts";
 import { newSeed } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { readText } from "./body.ts";
@@ -14,8 +14,8 @@ import { problemResponse } from "./errors.ts";
  */
 
 /** Bodies of POSTs that are read here; doors that take more read their own, and call `begin`. */
-const MAX_BODY_BYTES = 1024 * 1024;
-/** An answer that is longer is not kept: its request only looked, and can look again. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024;
+/** A longer answer is not kept, nor one that is no JSON: a stream is not held back to be kept. */
 const MAX_ANSWER_LENGTH = 1_000_000;
 /** Headers that are given again with a kept answer. */
 const KEPT_HEADERS = ["content-type", "location"];
@@ -107,6 +107,12 @@ export class Once {
     }
   }
 
+  /** Says that the work is still under way, so that nobody takes it for lost. */
+  async goOn(): Promise<void> {
+    if (this.#key === undefined || this.#turn === undefined) return;
+    await this.#project().prolongTurn(this.#key, this.#turn.id);
+  }
+
   /** Keeps the answer of the work, or gives the key free. */
   async end(): Promise<void> {
     const { res } = this.#c;
@@ -119,6 +125,8 @@ export class Once {
     const project = this.#project();
     if (res.status >= 500) return project.releaseKey(this.#key, id);
     if (!res.ok) return project.forgetKey(this.#key, id, seed);
+    const type = res.headers.get("content-type") ?? "";
+    if (!type.startsWith("application/json")) return project.forgetKey(this.#key, id, seed);
     const body = await res.clone().text();
     if (body.length > MAX_ANSWER_LENGTH) return project.forgetKey(this.#key, id, seed);
     const headers: Record<string, string> = {};
@@ -152,7 +160,10 @@ export const once = createMiddleware<AppEnv>(async (c, next) => {
     if (begun instanceof Response) return begun;
     c.req.raw = new Request(url, { method: "POST", headers, signal, body: text.value || null });
   }
+  if (key === undefined) return next();
+  const prolonging = setInterval(() => void once.goOn().catch(() => undefined), TURN_MS / 3);
   await next();
+  clearInterval(prolonging);
   try {
     await once.end();
   } catch (error) {

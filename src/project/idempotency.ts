@@ -1,12 +1,10 @@
 import type { Sql } from "../core/sql.ts";
-import { type Begun, type KeptAnswer, keptHeaders } from "../wire/idempotency.ts";
+import { type Begun, type KeptAnswer, keptHeaders, TURN_MS } from "../wire/idempotency.ts";
 import { newSeed } from "../wire/ids.ts";
 import type { KeyRow } from "./schema.ts";
 
 /** A key is remembered this long after its first request. */
 export const KEPT_MS = 24 * 3_600_000;
-/** A request that has not ended by then is taken for lost; the next with its key does the work. */
-export const TURN_MS = 30_000;
 
 /** A request that is under way, and who waits for its end. */
 interface Turn {
@@ -55,6 +53,12 @@ export class Idempotency {
     const turn = { id: newSeed(), endsMs: nowMs + TURN_MS, waiting: new Set<() => void>() };
     this.#turns.set(key, turn);
     return { kind: "run", seed: row.seed, turn: turn.id };
+  }
+
+  /** The request that has the key's turn is still under way. */
+  prolong(key: string, turn: string, nowMs: number): void {
+    const held = this.#turns.get(key);
+    if (held?.id === turn) held.endsMs = nowMs + TURN_MS;
   }
 
   /** Resolves when the request that has the key's turn ends, or after `waitMs`. */

@@ -107,6 +107,11 @@ export class Project extends DurableObject<Env> {
     }
   }
 
+  /** See {@link Idempotency.prolong}. */
+  prolongTurn(key: string, turn: string): void {
+    this.#idempotency.prolong(key, turn, Date.now());
+  }
+
   /** See {@link Idempotency.keep}. */
   keepAnswer(key: string, turn: string, seed: string, answer: KeptAnswer): KeptAnswer {
     return this.#idempotency.keep(key, turn, seed, answer);

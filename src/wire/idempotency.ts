@@ -25,6 +25,12 @@ export function readIdempotencyKey(header: string): Result<string> {
   );
 }
 
+/**
+ * A request that was not heard of for this long is taken for lost: the next one with its key does the
+ * work. One that is under way says so three times in that time.
+ */
+export const TURN_MS = 30_000;
+
 /** Headers of an answer that are given again with it. */
 export const keptHeaders = z.record(z.string(), z.string());
 

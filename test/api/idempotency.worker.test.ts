@@ -1,10 +1,11 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, inject, it } from "vitest";
-import { KEPT_MS, TURN_MS } from "../../src/project/idempotency.ts";
+import { Idempotency, KEPT_MS } from "../../src/project/idempotency.ts";
 import { projectStub } from "../../src/stubs.ts";
 import type { BatchObject } from "../../src/wire/batch.ts";
 import type { FileObject } from "../../src/wire/file.ts";
+import { TURN_MS } from "../../src/wire/idempotency.ts";
 import { newBatchId } from "../../src/wire/ids.ts";
 import type {} from "../support/provided.ts";
 import {
@@ -218,6 +219,21 @@ describe("requests with one key at the same time", () => {
   });
 });
 
+describe("a request with a key that takes long", () => {
+  it("keeps its turn as long as it says that it is under way", async () => {
+    const key = newKey();
+    const kinds = await runInDurableObject(project(), (_, { storage }) => {
+      const keys = new Idempotency(storage.sql);
+      const nowMs = Date.now();
+      const begun = keys.begin(key, LOST, "seed", nowMs);
+      if (begun.kind !== "run") throw new Error(begun.kind);
+      keys.prolong(key, begun.turn, nowMs + 0.9 * TURN_MS);
+      return [1.5, 2].map((turns) => keys.begin(key, LOST, "other", nowMs + turns * TURN_MS).kind);
+    });
+    expect(kinds).toEqual(["under_way", "run"]);
+  });
+});
+
 describe("an upload with an Idempotency-Key", () => {
   const form = (content: string, filename = "a.jsonl") =>
     formBytes([
@@ -377,8 +393,8 @@ describe("every other POST", () => {
     }
   });
 
-  it("has a body of at most 1 MiB if it carries a key", async () => {
-    const response = await send("/v1/batches/x/cancel", "x".repeat(1024 * 1024 + 1), {
+  it("has a body of at most 16 MiB if it carries a key", async () => {
+    const response = await send("/v1/batches/x/cancel", "x".repeat(16 * 1024 * 1024 + 1), {
       "idempotency-key": newKey(),
     });
     expect(response.status).toBe(413);

@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterAll, describe, expect, inject, it } from "vitest";
 import { createApp } from "../../src/api/app.ts";
 import { projectStub } from "../../src/stubs.ts";
+import { ENDPOINTS, type Endpoint } from "../../src/wire/batch.ts";
 import type {} from "../support/provided.ts";
 import {
   call,
@@ -15,6 +16,8 @@ import {
   unique,
   until,
 } from "../support/worker/client.ts";
+import { upstreamOf } from "../support/worker/faults.ts";
+import { request } from "../support/worker/messages.ts";
 
 /** A request, ready to be sent more than once. */
 interface Ready {
@@ -60,6 +63,20 @@ const failed = async () => {
   return id;
 };
 
+const messages = (prompt: string): Ready => ({
+  path: "/v1/messages/batches",
+  ...json({ requests: [request("a", prompt)] }),
+});
+/** One call, in a body that has what any of the endpoints wants. */
+const single = (path: Endpoint): [string, () => Promise<Ready>] => [
+  path,
+  async () => {
+    const prompt = unique("a");
+    const asked = { messages: [{ role: "user", content: prompt }], input: prompt, prompt };
+    return { path, ...json({ model: "m", ...asked, size: "1024x1024" }) };
+  },
+];
+
 /** A request to each route that takes a POST. */
 const READY: Record<string, () => Promise<Ready>> = {
   "/v1/batches": async () => ({
@@ -96,6 +113,11 @@ const READY: Record<string, () => Promise<Ready>> = {
   "/v1/uploads/:id/cancel": async () => ({
     path: `/v1/uploads/${(await made(newUpload(3))).id}/cancel`,
   }),
+  "/v1/messages/batches": async () => messages(unique("a")),
+  "/v1/messages/batches/:id/cancel": async () => ({
+    path: `/v1/messages/batches/${(await made(messages(unique("[hang always]")))).id}/cancel`,
+  }),
+  ...Object.fromEntries(ENDPOINTS.filter((one) => one !== "/v1/messages").map(single)),
   "/v1/webhook_endpoints": async () => newEndpoint(),
   "/v1/webhook_endpoints/:id": async () => ({
     path: `/v1/webhook_endpoints/${(await made(newEndpoint())).id}`,
@@ -114,6 +136,7 @@ const READY: Record<string, () => Promise<Ready>> = {
 /** What makes something new, whose id must come from the key. */
 const CREATING = [
   "/v1/batches",
+  "/v1/messages/batches",
   "/v1/files",
   "/v1/uploads",
   "/v1/uploads/:id/parts",
@@ -154,6 +177,24 @@ describe("a POST with an Idempotency-Key", () => {
     expect(second.status).toBe(first.status);
     expect(second.headers.get("idempotency-replayed")).toBe("true");
     expect(second.headers.get("content-type")).toBe(first.headers.get("content-type"));
+  });
+
+  it("calls the upstream once for a single call, and keeps no stream", async () => {
+    const prompt = unique("a");
+    const ready = (stream: boolean): Ready => ({
+      path: "/v1/chat/completions",
+      ...json({ model: "m", messages: [{ role: "user", content: prompt }], stream }),
+    });
+    const key = crypto.randomUUID();
+    for (const _ of [1, 2]) await (await send(ready(false), key)).text();
+    expect((await upstreamOf(prompt)).calls).toBe(1);
+    const streamed = crypto.randomUUID();
+    for (const calls of [2, 3]) {
+      const response = await send(ready(true), streamed);
+      expect(response.headers.get("content-type")).toContain("text/event-stream");
+      expect(await response.text()).toContain("[DONE]");
+      expect((await upstreamOf(prompt)).calls).toBe(calls);
+    }
   });
 
   it.each(CREATING)(
