@@ -1,3 +1,4 @@
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI, { toFile } from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BatchObject } from "../../src/wire/batch.ts";
@@ -5,8 +6,8 @@ import { type LossyProxy, startLossyProxy } from "../support/lossy-proxy.ts";
 import { type Running, startTestMuster } from "../support/muster.ts";
 
 /**
- * The official client on a connection that loses replies. It repeats the request by itself, and says
- * so; it knows nothing of what the lost one did.
+ * The official clients on a connection that loses replies. They repeat the request by themselves, and
+ * say so; they know nothing of what the lost one did.
  */
 
 let muster: Running;
@@ -64,6 +65,28 @@ describe("a creation whose reply was lost", () => {
     const batch = await client.post<BatchObject>("/batches", { body });
     expect(proxy.passed.filter((one) => one === "POST /v1/batches")).toHaveLength(2);
     expect(await batches()).toEqual([batch.id, ...before]);
+  });
+
+  it("opens one batch of messages for Anthropic's client, too", async () => {
+    const anthropic = new Anthropic({ baseURL: proxy.url, apiKey: muster.apiKey, maxRetries: 2 });
+    const ids: string[] = [];
+    const list = async () => {
+      const found: string[] = [];
+      for await (const { id } of anthropic.messages.batches.list()) found.push(id);
+      return found;
+    };
+    ids.push(...(await list()));
+    proxy.loseReplies("POST", "/v1/messages/batches", 2);
+    const params = {
+      model: "claude-haiku-4-5",
+      max_tokens: 20,
+      messages: [{ role: "user" as const, content: "a lost reply" }],
+    };
+    const batch = await anthropic.messages.batches.create({
+      requests: [{ custom_id: "a", params }],
+    });
+    expect(proxy.passed.filter((one) => one === "POST /v1/messages/batches")).toHaveLength(3);
+    expect(await list()).toEqual([batch.id, ...ids]);
   });
 
   it("opens two, if the client asks for two", async () => {
