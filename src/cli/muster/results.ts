@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { readContent } from "../../core/content.ts";
+import { csvCell } from "../../core/csv-cell.ts";
 import { errorMessage } from "../../core/outcome.ts";
 import { outputLine } from "../../wire/results.ts";
 import type { Context } from "./context.ts";
@@ -78,19 +79,12 @@ async function* rows(
     if (format === "text") yield `${good ? content : `[${line.custom_id} failed: ${error}]`}\n`;
     else {
       const cells = [line.custom_id, good ? "succeeded" : "failed", content, error];
-      yield `${cells.map(cell).join(",")}\r\n`;
+      yield `${cells.map(csvCell).join(",")}\r\n`;
     }
   }
 }
 
 /**
- * A cell of CSV (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe before
- * it: answers come from a model, and must not compute.
- */
-export function cell(text: string): string {
-  const inert = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(inert) ? `"${inert.replaceAll('"', '""')}"` : inert;
-}
 
 /** A format by its name. */
 export function parseResultFormat(name: string): ResultFormat {

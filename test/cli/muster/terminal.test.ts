@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { cell } from "../../../src/cli/muster/results.ts";
 import { age, clip, table, width } from "../../../src/cli/muster/terminal.ts";
+import { csvCell } from "../../../src/core/csv-cell.ts";
 
 describe("a table", () => {
   test("puts columns under each other, wide characters too, and numbers to the right", () => {
@@ -48,5 +48,5 @@ test.each([
   ["-2", "'-2"],
   ["", ""],
 ])("as a cell of CSV %j is %j", (text, written) => {
-  expect(cell(text)).toBe(written);
+  expect(csvCell(text)).toBe(written);
 });

@@ -1,0 +1,147 @@
+import Papa from "papaparse";
+
+/** What a person pasted or dropped, as request lines. */
+export interface Read {
+  /** Lines of JSONL, as they are uploaded. */
+  lines: string[];
+  /** What is wrong, and in which line of the input, from 1. */
+  faults: { line: number; message: string }[];
+  /** The endpoint that the lines themselves name. */
+  endpoint: string | undefined;
+}
+
+/** What each request gets that does not say so itself. */
+export interface Settings {
+  model: string;
+  system: string;
+  maxTokens: string;
+  /** For CSV: a prompt with {{column}} in it. */
+  template: string;
+}
+
+export type Kind = "prompts" | "jsonl" | "csv";
+
+const CHAT = "/v1/chat/completions";
+/** More are counted and not listed. */
+const FAULTS = 100;
+
+/** What a text is, by its file's name or else by how it begins. */
+export function kindOf(text: string, name = ""): Kind {
+  if (/\.csv$/i.test(name)) return "csv";
+  if (/\.(jsonl|ndjson)$/i.test(name)) return "jsonl";
+  return /^\uFEFF?\s*\{/.test(text) ? "jsonl" : "prompts";
+}
+
+/** Turns a text into request lines, and says what is wrong line by line. Nothing is dropped in silence. */
+export function read(text: string, kind: Kind, settings: Settings): Read {
+  const found: Read = { lines: [], faults: [], endpoint: undefined };
+  const fault = (line: number, message: string) => {
+    if (found.faults.length < FAULTS) found.faults.push({ line, message });
+  };
+  if (kind === "csv") {
+    readCsv(text, settings, found, fault);
+    return found;
+  }
+  const rows = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
+  const ids = new Map<string, number>();
+  for (const [index, row] of rows.entries()) {
+    const line = index + 1;
+    if (row.trim() === "") continue;
+    if (kind === "prompts") {
+      found.lines.push(promptLine(row.trim(), `line-${line}`, settings));
+      continue;
+    }
+    const made = requestLine(row.trim(), line, settings);
+    if ("message" in made) {
+      fault(line, made.message);
+      continue;
+    }
+    const before = ids.get(made.id);
+    if (before !== undefined) {
+      fault(line, `custom_id '${made.id}' is that of line ${before} too; each takes its own.`);
+      continue;
+    }
+    ids.set(made.id, line);
+    found.endpoint ??= made.endpoint;
+    found.lines.push(made.text);
+  }
+  if (kind === "prompts" && settings.model.trim() === "" && found.lines.length > 0) {
+    fault(1, "Prompts need a model.");
+  }
+  return found;
+}
+
+/** A line of JSON: a request line as it stands, a body, or {"prompt": …}. */
+function requestLine(
+  text: string,
+  line: number,
+  settings: Settings,
+): { text: string; id: string; endpoint: string } | { message: string } {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    return { message: `Not JSON: ${error instanceof Error ? error.message : String(error)}.` };
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    return { message: "Takes a JSON object." };
+  }
+  const { custom_id, url, body, prompt, ...rest } = json as Record<string, unknown>;
+  const id = typeof custom_id === "string" ? custom_id : `line-${line}`;
+  // As it stands: numbers past 2^53 in it survive.
+  if (typeof url === "string" && body !== undefined) {
+    return typeof custom_id === "string"
+      ? { text, id, endpoint: url }
+      : { message: "custom_id takes a text." };
+  }
+  if (typeof prompt === "string") {
+    return { text: promptLine(prompt, id, settings, rest), id, endpoint: CHAT };
+  }
+  const whole = (typeof body === "object" && body !== null ? body : rest) as { model?: unknown };
+  const model = whole.model ?? settings.model;
+  if (typeof model !== "string" || model === "") return { message: "Names no model." };
+  const made = { custom_id: id, method: "POST", url: CHAT, body: { ...whole, model } };
+  return { text: JSON.stringify(made), id, endpoint: CHAT };
+}
+
+function promptLine(prompt: string, id: string, settings: Settings, more: object = {}): string {
+  const { model, system, maxTokens } = settings;
+  const user = { role: "user", content: prompt };
+  const messages = system.trim() === "" ? [user] : [{ role: "system", content: system }, user];
+  const limit = maxTokens.trim() === "" ? {} : { max_tokens: Number(maxTokens) };
+  const body = { model: model.trim(), ...limit, ...more, messages };
+  return JSON.stringify({ custom_id: id, method: "POST", url: CHAT, body });
+}
+
+function readCsv(
+  text: string,
+  settings: Settings,
+  found: Read,
+  fault: (line: number, message: string) => void,
+): void {
+  const { data, errors, meta } = Papa.parse<Record<string, string>>(text, {
+    header: true,
+    skipEmptyLines: "greedy",
+    transformHeader: (name) => name.trim(),
+  });
+  for (const { row = 0, message } of errors) fault(row + 2, `Not CSV: ${message}.`);
+  const columns = meta.fields ?? [];
+  const template = settings.template.trim() || "{{prompt}}";
+  const missing = [...template.matchAll(/\{\{\s*([^{}]+?)\s*\}\}/g)]
+    .flatMap(([, name]) => (name === undefined ? [] : [name]))
+    .filter((name) => !columns.includes(name));
+  if (missing.length > 0) {
+    const has = columns.join(", ");
+    fault(1, `The template names {{${missing[0]}}}; the columns are ${has}.`);
+    return;
+  }
+  if (settings.model.trim() === "") fault(1, "CSV needs a model.");
+  for (const [index, row] of data.entries()) {
+    const prompt = template.replace(
+      /\{\{\s*([^{}]+?)\s*\}\}/g,
+      (_, name: string) => row[name] ?? "",
+    );
+    const id = row.custom_id || row.id || `row-${index + 1}`;
+    found.lines.push(promptLine(prompt, id, settings));
+  }
+}

@@ -1,0 +1,82 @@
+import { describe, expect, test } from "vitest";
+import { kindOf, read, type Settings } from "../../src/dashboard/page/input.ts";
+
+const SETTINGS: Settings = { model: "m", system: "", maxTokens: "", template: "" };
+const bodies = (lines: readonly string[]) => lines.map((line) => JSON.parse(line));
+
+describe("what was pasted or dropped", () => {
+  test.each([
+    ["hello", "", "prompts"],
+    ['  {"a":1}', "", "jsonl"],
+    ["\uFEFF{}", "", "jsonl"],
+    ["a,b", "x.CSV", "csv"],
+    ["x", "x.jsonl", "jsonl"],
+    ["{}", "notes.csv", "csv"],
+  ])("%j of file %j is %s", (text, name, kind) => {
+    expect(kindOf(text, name)).toBe(kind);
+  });
+
+  test("becomes a request for each prompt, numbered by its line", () => {
+    const { lines, faults } = read("one\r\n\r\n空は？ 🌊\n", "prompts", {
+      ...SETTINGS,
+      system: "Be brief.",
+      maxTokens: "5",
+    });
+    expect(faults).toEqual([]);
+    expect(bodies(lines)).toMatchObject([
+      { custom_id: "line-1" },
+      {
+        custom_id: "line-3",
+        url: "/v1/chat/completions",
+        body: {
+          model: "m",
+          max_tokens: 5,
+          messages: [{ role: "system" }, { role: "user", content: "空は？ 🌊" }],
+        },
+      },
+    ]);
+  });
+
+  test("passes request lines on as they stand", () => {
+    const line =
+      '{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"n":12345678901234567890}}';
+    const found = read(`${line}\n`, "jsonl", { ...SETTINGS, model: "" });
+    expect(found).toEqual({ lines: [line], faults: [], endpoint: "/v1/embeddings" });
+  });
+
+  test("names each line that is wrong, and drops none in silence", () => {
+    const text = ['{"prompt":"good"}', "nonsense", "[1]", '{"custom_id":"line-1","prompt":"b"}'];
+    const { lines, faults } = read(text.join("\n"), "jsonl", SETTINGS);
+    expect(lines).toHaveLength(1);
+    expect(faults.map(({ line }) => line)).toEqual([2, 3, 4]);
+    expect(faults[2]?.message).toContain("that of line 1 too");
+  });
+
+  test("needs a model", () => {
+    const none = { ...SETTINGS, model: "" };
+    expect(read("a\n", "prompts", none).faults).toHaveLength(1);
+    expect(read('{"messages":[]}', "jsonl", none).faults).toEqual([
+      { line: 1, message: "Names no model." },
+    ]);
+    expect(read("prompt\na\n", "csv", none).faults).toHaveLength(1);
+  });
+
+  test("fills a template from CSV", () => {
+    const { lines, faults } = read('id,name\n7,"花子, ""さん"""\n', "csv", {
+      ...SETTINGS,
+      template: "Greet {{name}}.",
+    });
+    expect(faults).toEqual([]);
+    expect(bodies(lines)[0]).toMatchObject({
+      custom_id: "7",
+      body: { messages: [{ content: 'Greet 花子, "さん".' }] },
+    });
+  });
+
+  test("says which column a template wants in vain, and where CSV is broken", () => {
+    expect(read("a\nx\n", "csv", { ...SETTINGS, template: "{{b}}" }).faults).toEqual([
+      { line: 1, message: "The template names {{b}}; the columns are a." },
+    ]);
+    expect(read("prompt,b\nx\n", "csv", SETTINGS).faults[0]?.line).toBe(2);
+  });
+});
