@@ -41,7 +41,8 @@ export async function readCapped(
     bytes += value.byteLength;
     if (bytes > maxBytes) {
       await reader.cancel();
-      return cutTo === undefined ? undefined : text.slice(0, cutTo);
+      if (cutTo === undefined) return undefined;
+      return (text + decoder.decode(value, { stream: true })).slice(0, cutTo);
     }
     text += decoder.decode(value, { stream: true });
     const wait = onPart?.(value.byteLength);

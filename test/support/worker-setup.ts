@@ -76,6 +76,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
         attempts: "always",
         to: `${receiver.url}/ok/another-host`,
       },
+      { kind: "huge", match: "[most]", attempts: "always", bytes: 1_900_000 },
+      { kind: "huge", match: "[one more]", attempts: "always", bytes: 1_900_001 },
       { kind: "huge", match: "[huge]", attempts: "always", bytes: 3_000_000 },
       { kind: "pretty", match: "[pretty]", attempts: "always" },
       { kind: "pretty", match: "[slow]", attempts: "always", afterMs: 400 },
