@@ -9,6 +9,7 @@ import { classifyAnswer } from "../core/outcome.ts";
 import { estimateTokens } from "../core/tokens.ts";
 import { readUsage } from "../core/usage.ts";
 import { ENDPOINTS } from "../wire/batch.ts";
+import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
 import { sha256 } from "./once.ts";
@@ -28,12 +29,19 @@ const WAIT_MS = 60_000;
 const MAX_READ_BYTES = 2_000_000;
 /** What of the upstream's headers is the client's business. */
 const PASSED =
-  /^(content-type|content-disposition|retry-after|retry-after-ms|x-should-retry|x-ratelimit-[a-z-]+|openai-(processing-ms|version|model))$/;
+  /^(content-type|content-disposition|retry-after|retry-after-ms|x-should-retry|x-ratelimit-[a-z-]+|anthropic-ratelimit-[a-z-]+|openai-(processing-ms|version|model))$/;
 
-/** POST /v1/chat/completions and the other endpoints of OpenAI that a batch's lines may name. */
+/** POST /v1/chat/completions, /v1/messages and the other endpoints that a batch's lines may name. */
 export function addSingleCallRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const endpoint of ENDPOINTS) {
-    if (endpoint === "/v1/messages") continue;
+    const here =
+      endpoint === "/v1/messages"
+        ? {}
+        : {
+            413: refusal("More than 16 MiB."),
+            502: refusal("The upstream could not be reached."),
+            504: refusal("The upstream did not answer in time."),
+          };
     app.openAPIRegistry.registerPath({
       method: "post",
       path: endpoint,
@@ -60,9 +68,7 @@ export function addSingleCallRoutes(app: OpenAPIHono<AppEnv>): void {
           description: "Refused, here or by the upstream.",
           content: { "*/*": { schema: z.unknown() } },
         },
-        413: refusal("More than 16 MiB."),
-        502: refusal("The upstream could not be reached."),
-        504: refusal("The upstream did not answer in time."),
+        ...here,
       },
     });
     app.post(endpoint, (c) => passOn(c, endpoint));
@@ -97,6 +103,8 @@ async function passOn(c: Context<AppEnv>, endpoint: string): Promise<Response> {
     const turn = await c.get("once").begin(sha256(text));
     if (turn instanceof Response) return turn;
   }
+  const said = callHeadersOf(c.req.raw.headers, endpoint);
+  if (!said.ok) return problemResponse(c, said.problem);
   const cost = estimateTokens(endpoint, body);
   const permit = await takePermit(c.env, c.get("project"), routes, cost, WAIT_MS);
   if ("retryInMs" in permit) {
@@ -108,13 +116,13 @@ async function passOn(c: Context<AppEnv>, endpoint: string): Promise<Response> {
     response.headers.set("retry-after", String(Math.max(1, retryAfterS)));
     return response;
   }
-  return call(c, endpoint, bytes, permit, cost);
+  return call(c, endpoint, { bytes, headers: said.value ?? {} }, permit, cost);
 }
 
 async function call(
   c: Context<AppEnv>,
   endpoint: string,
-  bytes: Uint8Array,
+  { bytes, headers: said }: { bytes: Uint8Array; headers: CallHeaders },
   permit: Permit,
   cost: number,
 ): Promise<Response> {
@@ -127,9 +135,9 @@ async function call(
   const timer = hurry();
   let response: Response;
   try {
-    response = await fetch(urlOf(upstream, endpoint), {
+    response = await fetch(urlOf(upstream, endpoint) + new URL(c.req.url).search, {
       method: "POST",
-      headers: headersOf(c, upstream, endpoint),
+      headers: { ...headersOf(c, upstream, endpoint), ...said },
       body: bytes,
       redirect: "manual",
       signal: timeout.signal,
@@ -230,7 +238,11 @@ function watch(
   });
 }
 
-function headersOf(c: Context<AppEnv>, upstream: Upstream, endpoint: string): HeadersInit {
+function headersOf(
+  c: Context<AppEnv>,
+  upstream: Upstream,
+  endpoint: string,
+): Record<string, string> {
   return {
     "content-type": c.req.header("content-type") ?? "application/json",
     accept: c.req.header("accept") ?? "*/*",

@@ -73,7 +73,7 @@ const single = (path: Endpoint): [string, () => Promise<Ready>] => [
   async () => {
     const prompt = unique("a");
     const asked = { messages: [{ role: "user", content: prompt }], input: prompt, prompt };
-    return { path, ...json({ model: "m", ...asked, size: "1024x1024" }) };
+    return { path, ...json({ model: "m", max_tokens: 9, ...asked, size: "1024x1024" }) };
   },
 ];
 
@@ -117,7 +117,7 @@ const READY: Record<string, () => Promise<Ready>> = {
   "/v1/messages/batches/:id/cancel": async () => ({
     path: `/v1/messages/batches/${(await made(messages(unique("[hang always]")))).id}/cancel`,
   }),
-  ...Object.fromEntries(ENDPOINTS.filter((one) => one !== "/v1/messages").map(single)),
+  ...Object.fromEntries(ENDPOINTS.map(single)),
   "/v1/webhook_endpoints": async () => newEndpoint(),
   "/v1/webhook_endpoints/:id": async () => ({
     path: `/v1/webhook_endpoints/${(await made(newEndpoint())).id}`,

@@ -467,3 +467,31 @@ describe("what is wrong", () => {
     ]);
   });
 });
+
+describe("a single call", () => {
+  const messages = [{ role: "user" as const, content: "a heron, alone" }];
+  const asked = { model: "claude-sonnet-5", max_tokens: 200, messages };
+
+  it("comes back as the upstream answers it, whole or as a stream", async () => {
+    const digest = promptDigest("/v1/messages", asked);
+    const message = await client.messages.create(asked);
+    expect(message.content[0]).toMatchObject({ type: "text" });
+    expect(JSON.stringify(message.content)).toContain(`digest:${digest}`);
+    expect(message._request_id).toMatch(/^req_/);
+    const streamed = await client.messages.stream(asked).finalMessage();
+    expect(streamed.content).toMatchObject([{ type: "text" }]);
+    expect(JSON.stringify(streamed.content)).toContain(`digest:${digest}`);
+    const beta = await client.beta.messages.create({ ...asked, betas: ["some-beta"] });
+    expect(beta.stop_reason).toBe("end_turn");
+  });
+
+  it("is refused in the client's error type", async () => {
+    const content = "[refused]";
+    const refused = client.messages.create({ ...asked, messages: [{ role: "user", content }] });
+    await expect(refused).rejects.toBeInstanceOf(Anthropic.BadRequestError);
+    const stranger = client.withOptions({ apiKey: "sk-wrong" });
+    await expect(stranger.messages.create(asked)).rejects.toBeInstanceOf(
+      Anthropic.AuthenticationError,
+    );
+  });
+});

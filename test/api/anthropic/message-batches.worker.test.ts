@@ -344,7 +344,7 @@ describe("keys and headers", () => {
   });
 
   it("routes that there are not are told in Anthropic's shape", async () => {
-    const none = await ask("/v1/messages", { method: "POST", body: "{}" });
+    const none = await ask("/v1/messages/none", { method: "POST", body: "{}" });
     expect(none.status).toBe(404);
     expect((await refusalOf(none)).error.type).toBe("not_found_error");
     const method = await ask(BATCHES, { method: "PUT" });
