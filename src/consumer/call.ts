@@ -6,6 +6,7 @@ import { oneLine } from "../core/raw-json.ts";
 import { streamedBody } from "../core/stream-request.ts";
 import { readUsage } from "../core/usage.ts";
 import type { Endpoint } from "../wire/batch.ts";
+import type { Deadlines } from "./deadlines.ts";
 import type { Held } from "./memory.ts";
 import { readAnswer } from "./read-answer.ts";
 import { Silence } from "./read-stream.ts";
@@ -14,6 +15,7 @@ import type { Slots } from "./slots.ts";
 /** What a call stands on. */
 export interface CallGround {
   slots: Slots;
+  deadlines: Deadlines;
   /** For the answer, which stays there after the call. */
   held: Held;
   /** Told of bytes of streams, which cost CPU time. */
@@ -33,7 +35,7 @@ export async function callUpstream(
   task: Assignment,
   endpoint: Endpoint,
   upstream: Upstream | undefined,
-  { slots, held, read, nowMs }: CallGround,
+  { slots, deadlines, held, read, nowMs }: CallGround,
 ): Promise<Report> {
   const { seq, attempt } = task;
   if (upstream !== undefined) await slots.enter();
@@ -52,7 +54,7 @@ export async function callUpstream(
   const streamed = upstream.streamChat ? streamedBody(endpoint, task.body) : undefined;
   // Not AbortSignal.timeout: its timer outlives the call, and an invocation has 10,000 of them.
   const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), upstream.timeoutMs);
+  const inTime = deadlines.set(upstream.timeoutMs, () => timeout.abort());
   let silent = false;
   const silence = new Silence(upstream.idleTimeoutMs, () => {
     silent = true;
@@ -96,7 +98,7 @@ export async function callUpstream(
       ? unanswered("connection_error", `The upstream could not be reached: ${messageOf(error)}`)
       : unanswered("truncated_response", `The answer broke off: ${messageOf(error)}`);
   } finally {
-    clearTimeout(timer);
+    inTime();
     silence.stop();
   }
 }

@@ -9,6 +9,7 @@ import type { Upstream } from "../config/upstreams.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { callUpstream } from "./call.ts";
+import { Deadlines } from "./deadlines.ts";
 import type { Lanes, Seeker } from "./lanes.ts";
 import type { Held, Memory } from "./memory.ts";
 import type { Slots } from "./slots.ts";
@@ -60,6 +61,7 @@ const STREAMED_BYTES = 25_000;
  */
 export class Conversation implements Seeker {
   readonly #ground: Ground;
+  readonly #deadlines = new Deadlines();
   readonly #inFlight = new Map<string, Claim>();
   #reports: Report[] = [];
   /** What the reports hold in memory until the Batch has them. */
@@ -184,6 +186,7 @@ export class Conversation implements Seeker {
       const held = memory.open();
       const report = await callUpstream(task, endpoint, upstream, {
         slots,
+        deadlines: this.#deadlines,
         held,
         read: (bytes) => spend(bytes / STREAMED_BYTES),
         nowMs: Date.now,

@@ -1,4 +1,5 @@
 import type { CallGround } from "../../src/consumer/call.ts";
+import { Deadlines } from "../../src/consumer/deadlines.ts";
 import { Memory } from "../../src/consumer/memory.ts";
 import { Slots } from "../../src/consumer/slots.ts";
 
@@ -6,6 +7,7 @@ import { Slots } from "../../src/consumer/slots.ts";
 export function callGround(): CallGround {
   return {
     slots: new Slots(1),
+    deadlines: new Deadlines(),
     held: roomyMemory().open(),
     read: () => undefined,
     nowMs: Date.now,
