@@ -1,6 +1,7 @@
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { ChatAssembly } from "./chat-assembly.ts";
 import { isRecord, parseExactly } from "./exact-json.ts";
+import { MessageAssembly } from "./message-assembly.ts";
 import { rawMember } from "./raw-json.ts";
 import { readStreamError, type StreamError } from "./stream-error.ts";
 
@@ -13,11 +14,13 @@ export type StreamEnd =
 
 /**
  * The server-sent events of one call, put together as they come. Reads chat completions (data-only
- * chunks, `[DONE]` at the end) and responses (typed events, the last of which has the whole object).
+ * chunks, `[DONE]` at the end), responses (typed events, the last of which has the whole object) and
+ * Anthropic's messages (typed events, `message_stop` at the end).
  */
 export class CompletionStream {
   readonly #maxChars: number;
   readonly #chat = new ChatAssembly();
+  readonly #message = new MessageAssembly();
   readonly #parser;
   #response: string | undefined;
   #failure: StreamEnd | undefined;
@@ -66,6 +69,9 @@ export class CompletionStream {
     this.push("\n\n");
     if (this.#failure !== undefined) return this.#failure;
     if (this.#response !== undefined) return { kind: "whole", text: this.#response };
+    if (this.#message.finished) {
+      return { kind: "whole", text: JSON.stringify(this.#message.whole()) };
+    }
     if (!this.#chat.finished) return { kind: "cut", why: "it ended before the answer did" };
     // Not every upstream says [DONE]; the usage that was asked for comes last, too.
     if (!this.#done && !this.#chat.counted) {
@@ -91,11 +97,12 @@ export class CompletionStream {
     const error = errorOf(event, said);
     if (error !== undefined) this.#failure = { kind: "failed", error: readStreamError(error) };
     else if (Array.isArray(said.choices)) this.#hearChunk(said, said.choices);
-    else if (typeof said.type === "string") this.#hearTyped(said.type, data);
+    else if (typeof said.type === "string") this.#hearTyped(said.type, said, data);
   }
 
-  #hearTyped(type: string, data: string): void {
+  #hearTyped(type: string, said: Record<string, unknown>, data: string): void {
     if (type.endsWith(".delta")) this.#begun = true;
+    if (/^(message|content_block)_/.test(type)) this.#hearMessage(type, said);
     if (type !== "response.completed" && type !== "response.incomplete") return;
     const span = rawMember(data, "response");
     if (span === undefined) return;
@@ -112,10 +119,22 @@ export class CompletionStream {
       this.#chars += chars + charsOf(choice.logprobs);
     }
     this.#chat.add(chunk);
+    this.#grown(this.#chat);
+  }
+
+  #hearMessage(type: string, event: Record<string, unknown>): void {
+    if (type === "content_block_delta") this.#begun = true;
+    if (type === "message_stop") this.#done = true;
+    this.#chars += charsOf(event.delta) + charsOf(event.content_block);
+    this.#message.add(type, event);
+    this.#grown(this.#message);
+  }
+
+  #grown(assembly: { compact(): void }): void {
     this.#loose += 1;
     // Seldom enough that all the copying is a few times the answer's length.
     if (this.#loose >= LOOSE_MAX && this.#chars > 1.125 * this.#compactChars) {
-      this.#chat.compact();
+      assembly.compact();
       this.#loose = 0;
       this.#compactChars = this.#chars;
     }

@@ -16,6 +16,13 @@ const STATUS: Partial<Record<string, number>> = {
   rate_limit_error: 429,
   overloaded_error: 529,
   invalid_request_error: 400,
+  authentication_error: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
+  api_error: 500,
+  timeout_error: 504,
 };
 
 /** Characters of an upstream's message that are kept. */

@@ -4,6 +4,7 @@ import { rawMember, setMember } from "./raw-json.ts";
 const ASKED: Partial<Record<string, (body: string) => string | undefined>> = {
   "/v1/chat/completions": streamedChat,
   "/v1/responses": streamedResponse,
+  "/v1/messages": (body) => setMember(body, "stream", "true"),
 };
 
 /**

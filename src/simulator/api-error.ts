@@ -66,9 +66,14 @@ const anthropicTypes: Record<number, string> = {
   529: "overloaded_error",
 };
 
+/** The type of an error by its status, in Anthropic's words. */
+export function anthropicType(status: number): string {
+  return anthropicTypes[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
+}
+
 /** The same error in Anthropic's shape. */
 export function anthropicBody({ status, body }: ApiError, requestId: string): object {
-  const type = anthropicTypes[status] ?? (status >= 500 ? "api_error" : "invalid_request_error");
+  const type = anthropicType(status);
   // Their 429 about money differs from any other by this code alone.
   const isAboutMoney = body.error.code === insufficientQuota.body.error.code;
   const details = isAboutMoney ? { details: { error_code: "enforced_spend_limit_reached" } } : {};

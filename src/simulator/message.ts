@@ -16,19 +16,21 @@ export function messageObject(request: ModelRequest, draft: Draft): object {
 export function messageEvents(request: ModelRequest, draft: Draft): string[] {
   const message = { ...opening(request), content: [], stop_reason: null, usage: usageOf(draft, 1) };
   const events = [
-    event("message_start", { message }),
-    event("content_block_start", {
+    messageEvent("message_start", { message }),
+    messageEvent("content_block_start", {
       index: 0,
       content_block: { type: "text", text: "", citations: null },
     }),
-    event("ping", {}),
+    messageEvent("ping", {}),
   ];
   for (const text of piecesOf(draft.text)) {
-    events.push(event("content_block_delta", { index: 0, delta: { type: "text_delta", text } }));
+    events.push(
+      messageEvent("content_block_delta", { index: 0, delta: { type: "text_delta", text } }),
+    );
   }
   events.push(
-    event("content_block_stop", { index: 0 }),
-    event("message_delta", {
+    messageEvent("content_block_stop", { index: 0 }),
+    messageEvent("message_delta", {
       delta: {
         stop_reason: stopReason(draft),
         stop_sequence: null,
@@ -37,7 +39,7 @@ export function messageEvents(request: ModelRequest, draft: Draft): string[] {
       },
       usage: usageOf(draft, draft.completionTokens),
     }),
-    event("message_stop", {}),
+    messageEvent("message_stop", {}),
   );
   return events;
 }
@@ -75,6 +77,7 @@ function usageOf(draft: Draft, outputTokens: number): object {
   };
 }
 
-function event(type: string, content: object): string {
+/** One server-sent event of a message. */
+export function messageEvent(type: string, content: object): string {
   return `event: ${type}\ndata: ${JSON.stringify({ type, ...content })}\n\n`;
 }

@@ -48,6 +48,19 @@ describe.concurrent("a streamed call", () => {
     expect(bodyOf(streamed)).toEqual(bodyOf(await call(body, { streamChat: false })));
   });
 
+  it("of a message, too", async () => {
+    const messages = [{ role: "user", content: unique("空 a message 🐑") }];
+    const system = [{ type: "text", text: "Short.", cache_control: { type: "ephemeral" } }];
+    const body = JSON.stringify({ model: "m", max_tokens: 100, messages, system, stream: false });
+    const anthropic = { apis: ["anthropic"] as const };
+    const streamed = await call(body, anthropic, "/v1/messages");
+    const plain = await call(body, { ...anthropic, streamChat: false }, "/v1/messages");
+    expect(bodyOf(streamed)).toMatchObject({ type: "message", stop_reason: "end_turn" });
+    expect(bodyOf(streamed)).toEqual(bodyOf(plain));
+    expect(streamed.usage).toEqual(plain.usage);
+    expect(streamed.usage?.cached_tokens).toBe(2);
+  });
+
   it("of a response, too", async () => {
     const body = JSON.stringify({ model: "m", input: unique("respond") });
     const streamed = await call(body, {}, "/v1/responses");
@@ -88,6 +101,29 @@ describe.concurrent("a streamed call", () => {
     const body = JSON.stringify({ model: "m", input: unique("embed") });
     // The simulator refuses to stream embeddings.
     expect((await call(body, {}, "/v1/embeddings")).verdict).toEqual({ kind: "succeeded" });
+  });
+});
+
+describe.concurrent("a stream of a message", () => {
+  const say = (marker: string) => {
+    const messages = [{ role: "user", content: unique(marker) }];
+    const body = JSON.stringify({ model: "m", max_tokens: 100, messages });
+    return call(body, { apis: ["anthropic"] }, "/v1/messages");
+  };
+
+  it.each([
+    ["cut between two events", "[cut always]", "truncated_response", "retry"],
+    ["an error in the middle", "[stream 529]", "stream_error", "retry"],
+    ["an error in the middle about its request", "[stream 400]", "stream_error", "failed"],
+    ["an error in the middle about limits", "[stream 429]", "stream_error", "throttled"],
+    ["an answer longer than a row", "[huge]", "response_too_large", "failed"],
+  ])("because of %s is no answer", async (_, marker, code, kind) => {
+    expect(await say(marker)).toMatchObject({ verdict: { kind }, result: { code } });
+  });
+
+  it("keeps numbers as the upstream wrote them", async () => {
+    const { result } = await say("[pretty]");
+    expect(result).toMatchObject({ body: expect.stringContaining("12345678901234567890") });
   });
 });
 

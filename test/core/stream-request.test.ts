@@ -47,7 +47,17 @@ describe("a response", () => {
   });
 });
 
-test("only chat completions and responses are streamed", () => {
-  expect(ENDPOINTS.filter(isStreamable)).toEqual(["/v1/responses", "/v1/chat/completions"]);
+test("a message asks for a stream, and for nothing else", () => {
+  expect(streamedBody("/v1/messages", '{"model":"m","stream":false}')).toBe(
+    '{"model":"m","stream":true}',
+  );
+});
+
+test("only chat completions, responses and messages are streamed", () => {
+  expect(ENDPOINTS.filter(isStreamable)).toEqual([
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/messages",
+  ]);
   expect(streamedBody("/v1/embeddings", "{}")).toBeUndefined();
 });

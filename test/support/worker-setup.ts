@@ -61,6 +61,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
         code: "insufficient_quota",
       },
       { kind: "stream_error", match: "[stream error]", attempts: "always" },
+      { kind: "stream_error", match: "[stream 529]", attempts: "always", code: 529 },
       { kind: "hang_body", match: "[hang body always]", attempts: "always" },
       { kind: "truncated", match: "[cut always]", attempts: "always", chunked: true },
       { kind: "hang", match: "[hang always]", attempts: "always" },
