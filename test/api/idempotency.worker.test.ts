@@ -219,6 +219,41 @@ describe("requests with one key at the same time", () => {
   });
 });
 
+describe("a request whose key another one has", () => {
+  const path = "/v1/batches/batch_x/cancel";
+  /** The fingerprint of a POST without a body to that path. */
+  const fingerprint = async () => {
+    const hex = async (text: string) => {
+      const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+      return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    };
+    return hex(`POST ${path}\n${await hex("")}`);
+  };
+
+  it("gets that one's answer as soon as there is one", async () => {
+    const key = newKey();
+    const begun = await project().beginWithKey(key, await fingerprint(), "seed");
+    if (begun.kind !== "run") throw new Error(begun.kind);
+    const response = send(path, null, { "idempotency-key": key });
+    const answer = { status: 201, headers: { location: "/there" }, body: "done" };
+    await project().keepAnswer(key, begun.turn, begun.seed, answer);
+    expect(await (await response).text()).toBe("done");
+    expect((await response).status).toBe(201);
+    expect((await response).headers.get("location")).toBe("/there");
+  });
+
+  // The one test here that takes its time: that of the wait itself, twenty seconds.
+  it("is told to come again when there is none for long: the one 409 there is", async () => {
+    const key = newKey();
+    const begun = await project().beginWithKey(key, await fingerprint(), "seed");
+    expect(begun.kind).toBe("run");
+    const response = await send(path, null, { "idempotency-key": key });
+    expect(response.status).toBe(409);
+    expect(response.headers.get("retry-after")).toBe("2");
+    expect(await errorOf(response)).toMatchObject({ code: "idempotency_key_in_use" });
+  });
+});
+
 describe("a request with a key that takes long", () => {
   it("keeps its turn as long as it says that it is under way", async () => {
     const key = newKey();
