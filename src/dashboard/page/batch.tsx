@@ -24,7 +24,12 @@ export function BatchView({ id }: { id: string }) {
   if (batch === undefined) {
     return (
       <>
-        <Title>{id}</Title>
+        <nav aria-label="Breadcrumb" class="crumbs">
+          <a href="#/">Batches</a>
+        </nav>
+        <Title>
+          <span class="id">{id}</span>
+        </Title>
         {error === undefined ? <p class="hint">Loading…</p> : <Problem text={error} />}
       </>
     );
