@@ -451,8 +451,9 @@ describe("what is wrong", () => {
       status: 401,
       type: "authentication_error",
     });
-    const message = client.messages.create({ model: "m", max_tokens: 1, messages: [] });
-    await expect(message).rejects.toBeInstanceOf(Anthropic.NotFoundError);
+    await expect(client.post("/v1/messages/nothing")).rejects.toBeInstanceOf(
+      Anthropic.NotFoundError,
+    );
     const twice = client.withOptions({ baseURL: muster.url });
     await expect(twice.messages.batches.list()).rejects.toThrow("leave it out of their base URL");
   });
