@@ -58,7 +58,8 @@ export function readMessageRequest(text: string, index: number): Read<NewTask> {
   if (!parsed.success) {
     const { param, message } = describeIssue(parsed.error, json);
     // Parameters are named in quotes, or at the beginning with a colon behind them.
-    const what = message.startsWith(`${param}: `) ? message.slice(param.length + 2) : message;
+    const named = `${param || "The body"}: `;
+    const what = message.startsWith(named) ? message.slice(named.length) : message;
     return { ok: false, message: `${dotted(param === "" ? at : `${at}.${param}`)}: ${what}` };
   }
   const span = rawMember(text, "params");
@@ -76,7 +77,8 @@ export function readRestOfBody(text: string): Read<MessageBatchOptions> {
     json = JSON.parse(text);
   } catch {
     // Where it is wrong cannot be told: the requests are not in the text any more.
-    return { ok: false, message: "The body is not JSON." };
+    const takes = '{"requests": [{"custom_id": "…", "params": {…}}]}';
+    return { ok: false, message: `The body is not JSON. It takes ${takes}.` };
   }
   const parsed = restOfBody.safeParse(json);
   if (!parsed.success)

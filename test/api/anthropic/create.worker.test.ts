@@ -97,7 +97,7 @@ describe("a body that is refused names the field by its path", () => {
     ["a request that is no JSON", '{"requests":[{]}', "requests.0: this is not JSON"],
     ["a comma too many", `{"requests":[${JSON.stringify(one())},]}`, "requests.1: "],
     ["requests twice", '{"requests":[],"requests":[]}', "requests: the body has this member more"],
-    ["a request that is a number", [1], "requests.0: "],
+    ["a request that is a number", [1], "requests.0: expected object, received number."],
     ["no custom_id", [{ params: {} }], "requests.0.custom_id: Missing required parameter"],
     ["an empty custom_id", [request("", "a")], "requests.0.custom_id: 1 to 64 of"],
     ["a long custom_id", [one(), request("x".repeat(65), "a")], "requests.1.custom_id: 1 to 64"],
