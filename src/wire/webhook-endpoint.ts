@@ -1,19 +1,12 @@
 import { z } from "zod";
 import { eventType } from "./event.ts";
+import { oneLine } from "./one-line.ts";
 import { strict } from "./strict.ts";
 
 /** A project's webhook endpoints: OpenAI's objects, with what is Muster's own in `muster`. */
 
 const url = z.string().min(1).max(2048);
-const name = z
-  .string()
-  .trim()
-  .min(1)
-  .max(256)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  .refine((text) => text.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(text), {
-    error: "well-formed text on one line, without control characters",
-  });
+const name = oneLine;
 
 const subscribed = z.enum(eventType.options, {
   error: ({ input }) =>
