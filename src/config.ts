@@ -11,6 +11,7 @@ import {
 } from "./config/fields.ts";
 import { readUpstreams, type Upstream, upstreamList } from "./config/upstreams.ts";
 import type { RetryRules } from "./core/task.ts";
+import type { Quotas } from "./wire/quota.ts";
 
 /**
  * Every setting of Muster, read from the environment once. The same names are the environment of
@@ -37,11 +38,21 @@ const apiKeys = text.transform((value, context) => {
   return keys;
 });
 
+const adminKey = text.regex(
+  /^[\x21-\x7e]{24,512}$/,
+  "a secret of 24 to 512 printable characters, without spaces",
+);
+
 const number = (takes: string, min: number, max: number): NumberField => ({ takes, min, max });
+
+/** A quota that every project has unless its administrator sets another; none when it is unset. */
+const quota = (what: string) =>
+  optional(wholeNumber(number(`a whole number of ${what}, 1 to 1e15`, 1, 1e15)).optional());
 
 /** What each variable takes; the words after "takes" in the error a wrong value gets. */
 export const variables = z.object({
   MUSTER_API_KEYS: optional(apiKeys.optional()),
+  MUSTER_ADMIN_KEY: optional(adminKey.optional()),
   UPSTREAM_BASE_URL: optional(baseUrl.optional()),
   UPSTREAMS: optional(upstreamList.optional()),
   UPSTREAM_API: optional(apiNames.optional()),
@@ -98,6 +109,10 @@ export const variables = z.object({
       number("hours that ended batches and uploaded files are kept, 1 to 87600", 1, 87_600),
     ).default(720),
   ),
+  PROJECT_MAX_OPEN_BATCHES: quota("batches of one project that have not ended"),
+  PROJECT_MAX_WAITING_TASKS: quota("tasks of one project that wait for a call"),
+  PROJECT_MAX_STORED_BYTES: quota("bytes of one project's files and results"),
+  PROJECT_RPM: quota("requests a minute of one project"),
 });
 
 /** One API key and the project it opens. */
@@ -109,6 +124,8 @@ export interface ApiKey {
 /** Muster's settings, checked. */
 export interface Config {
   apiKeys: ApiKey[];
+  /** Opens the administration of projects and their keys; nobody does without it. */
+  adminKey: string | undefined;
   /** In the order they are tried. None on a deployed Worker until UPSTREAMS or UPSTREAM_BASE_URL is set. */
   upstreams: Upstream[];
   webhookAllowPrivate: boolean;
@@ -127,6 +144,8 @@ export interface Config {
   /** Ended batches, and uploaded files without an expiry of their own, are kept this long. */
   retentionMs: number;
   retry: RetryRules;
+  /** Of each project that has none of its own. */
+  quotas: Quotas;
 }
 
 /** Why the variables are no configuration: one line each, naming the variable and what it takes. */
@@ -153,8 +172,12 @@ export function parseConfig(vars: object): Config {
     );
   }
   const v = parsed.data;
+  if (v.MUSTER_API_KEYS?.some(({ key }) => key === v.MUSTER_ADMIN_KEY)) {
+    throw new ConfigError(["MUSTER_ADMIN_KEY takes a secret that is none of MUSTER_API_KEYS."]);
+  }
   return {
     apiKeys: v.MUSTER_API_KEYS ?? [],
+    adminKey: v.MUSTER_ADMIN_KEY,
     upstreams: upstreamsOf(v, vars),
     webhookAllowPrivate: v.WEBHOOK_ALLOW_PRIVATE === "1",
     lanes: v.CONSUMER_LANES,
@@ -164,6 +187,12 @@ export function parseConfig(vars: object): Config {
     background: v.CONSUMER_BACKGROUND === "1",
     claimTtlMs: v.CLAIM_TTL_MS,
     retentionMs: v.RETENTION_HOURS * 3_600_000,
+    quotas: {
+      openBatches: v.PROJECT_MAX_OPEN_BATCHES ?? null,
+      waitingTasks: v.PROJECT_MAX_WAITING_TASKS ?? null,
+      storedBytes: v.PROJECT_MAX_STORED_BYTES ?? null,
+      requestsPerMinute: v.PROJECT_RPM ?? null,
+    },
     retry: { maxAttempts: v.RETRY_MAX_ATTEMPTS, baseMs: v.RETRY_BASE_MS, maxMs: v.RETRY_MAX_MS },
   };
 }

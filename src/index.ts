@@ -2,6 +2,7 @@ import { createApp } from "./api/app.ts";
 import { handleQueue } from "./consumer/handler.ts";
 
 export { Batch } from "./batch/batch.ts";
+export { Gate } from "./gate/gate.ts";
 export { Limiter } from "./limiter/limiter.ts";
 export { Project } from "./project/project.ts";
 

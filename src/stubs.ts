@@ -1,4 +1,5 @@
 import type { Batch } from "./batch/batch.ts";
+import type { Gate } from "./gate/gate.ts";
 import type { Limiter } from "./limiter/limiter.ts";
 import type { Project } from "./project/project.ts";
 import type { BatchRef } from "./wire/messages.ts";
@@ -18,4 +19,9 @@ export function limiterStub(env: Env, quota: string): DurableObjectStub<Limiter>
 /** A project's object. */
 export function projectStub(env: Env, project: string): DurableObjectStub<Project> {
   return env.PROJECT.getByName(project);
+}
+
+/** A project's door. */
+export function gateStub(env: Env, project: string): DurableObjectStub<Gate> {
+  return env.GATE.getByName(project);
 }

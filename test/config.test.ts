@@ -15,6 +15,7 @@ const limitsOf = (vars: Vars) => upstreamOf(vars)?.quotas[0].limits;
 /** What a variable comes to in the checked configuration. */
 const READ: Record<Variable, (vars: Vars) => unknown> = {
   MUSTER_API_KEYS: (vars) => parseConfig(vars).apiKeys,
+  MUSTER_ADMIN_KEY: (vars) => parseConfig(vars).adminKey,
   UPSTREAM_BASE_URL: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.baseUrl,
   UPSTREAM_API: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.apis,
   UPSTREAM_API_KEY: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.apiKey,
@@ -36,6 +37,10 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   RETRY_MAX_ATTEMPTS: (vars) => parseConfig(vars).retry.maxAttempts,
   RETRY_BASE_MS: (vars) => parseConfig(vars).retry.baseMs,
   RETRY_MAX_MS: (vars) => parseConfig(vars).retry.maxMs,
+  PROJECT_MAX_OPEN_BATCHES: (vars) => parseConfig(vars).quotas.openBatches,
+  PROJECT_MAX_WAITING_TASKS: (vars) => parseConfig(vars).quotas.waitingTasks,
+  PROJECT_MAX_STORED_BYTES: (vars) => parseConfig(vars).quotas.storedBytes,
+  PROJECT_RPM: (vars) => parseConfig(vars).quotas.requestsPerMinute,
 };
 const isPlain = (name: string): name is Variable => name !== "UPSTREAMS";
 const NAMES = Object.keys(variables.shape).filter(isPlain);
@@ -62,6 +67,10 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
       ],
       [`${"p".repeat(64)}:${"k".repeat(512)}`, [{ project: "p".repeat(64), key: "k".repeat(512) }]],
     ],
+  },
+  MUSTER_ADMIN_KEY: {
+    unset: undefined,
+    taken: [[` ${"k".repeat(24)} `, "k".repeat(24)]],
   },
   UPSTREAM_BASE_URL: {
     unset: UPSTREAM.UPSTREAM_BASE_URL,
@@ -200,6 +209,10 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
       ["3600000", 3_600_000],
     ],
   },
+  PROJECT_MAX_OPEN_BATCHES: { unset: null, taken: [["1", 1]] },
+  PROJECT_MAX_WAITING_TASKS: { unset: null, taken: [["100000", 100_000]] },
+  PROJECT_MAX_STORED_BYTES: { unset: null, taken: [["1000000000000000", 1e15]] },
+  PROJECT_RPM: { unset: null, taken: [["600", 600]] },
 };
 
 const NOT_WHOLE = ["-1", "+5", "1.5", "1e3", "0x10", "1_000", "1,000", "5 5", "ten", "NaN", "٣"];
@@ -223,6 +236,10 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
       "a:12345678,,b:87654321",
     ],
     says: "project:key pairs separated by commas",
+  },
+  MUSTER_ADMIN_KEY: {
+    texts: ["k".repeat(23), "k".repeat(513), `${"k".repeat(24)} k`, "schlüssel".repeat(4)],
+    says: "a secret of 24 to 512 printable characters",
   },
   UPSTREAM_BASE_URL: {
     texts: [
@@ -301,6 +318,22 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
   },
   RETRY_BASE_MS: { texts: ["0", "60001", ...NOT_WHOLE], says: "the first retry's longest wait" },
   RETRY_MAX_MS: { texts: ["0", "3600001", ...NOT_WHOLE], says: "any retry's longest wait" },
+  PROJECT_MAX_OPEN_BATCHES: {
+    texts: ["0", "1000000000000001", ...NOT_WHOLE],
+    says: "batches of one project",
+  },
+  PROJECT_MAX_WAITING_TASKS: {
+    texts: ["0", "1000000000000001", ...NOT_WHOLE],
+    says: "tasks of one project",
+  },
+  PROJECT_MAX_STORED_BYTES: {
+    texts: ["0", "1000000000000001", ...NOT_WHOLE],
+    says: "bytes of one project",
+  },
+  PROJECT_RPM: {
+    texts: ["0", "1000000000000001", ...NOT_WHOLE],
+    says: "requests a minute of one project",
+  },
 };
 
 /** The error that these variables get. */
@@ -358,6 +391,14 @@ describe("MUSTER_API_KEYS", () => {
         "MUSTER_API_KEYS takes keys that are all different.",
       ]);
     }
+  });
+});
+
+describe("MUSTER_ADMIN_KEY", () => {
+  test("refuses a key that opens a project", () => {
+    const key = "k".repeat(24);
+    const { problems } = errorOf({ MUSTER_API_KEYS: `a:${key}`, MUSTER_ADMIN_KEY: key });
+    expect(problems).toEqual(["MUSTER_ADMIN_KEY takes a secret that is none of MUSTER_API_KEYS."]);
   });
 });
 

@@ -10,6 +10,7 @@ export default defineProject({
       miniflare: {
         bindings: {
           MUSTER_API_KEYS: "default:sk-test-default,other:sk-test-other",
+          MUSTER_ADMIN_KEY: "sk-test-admin-0123456789",
           UPSTREAM_BASE_URL: inject<string>("upstreamUrl"),
           UPSTREAM_API: "openai,anthropic",
           UPSTREAM_API_KEY: "sk-upstream-secret",

@@ -5,7 +5,7 @@ import { newRequestId } from "../wire/ids.ts";
 import { describeIssue } from "../wire/request.ts";
 import { addCreateMessageBatchRoute } from "./anthropic/create.ts";
 import { addMessageBatchRoutes } from "./anthropic/message-batches.ts";
-import { type AppEnv, authenticate } from "./auth.ts";
+import { type AppEnv, authenticate, authenticateAdmin } from "./auth.ts";
 import { addBatchRoutes } from "./batches.ts";
 import { addChangeBatchRoute } from "./change-batch.ts";
 import { addCreateBatchRoute } from "./create-batch.ts";
@@ -18,6 +18,8 @@ import { addHealthRoutes } from "./health.ts";
 import { addMetricsRoute } from "./metrics.ts";
 import { once } from "./once.ts";
 import { addDocument } from "./openapi.ts";
+import { addApiKeyRoutes } from "./organization/api-keys.ts";
+import { addProjectRoutes } from "./organization/projects.ts";
 import { addResultsRoute } from "./results.ts";
 import { addSingleCallRoutes } from "./single-call.ts";
 import { addSteerRoutes } from "./steer.ts";
@@ -69,6 +71,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addHealthRoutes(app);
   addDashboard(app);
   addDocument(app);
+  app.use("/v1/organization/*", authenticateAdmin);
   app.use("/v1/*", authenticate);
   app.use("/v1/*", once);
   app.use("/metrics", authenticate);
@@ -89,6 +92,8 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addEndpointRoutes(app);
   addCreateMessageBatchRoute(app);
   addMessageBatchRoutes(app);
+  addProjectRoutes(app);
+  addApiKeyRoutes(app);
   return app;
 }
 

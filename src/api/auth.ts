@@ -1,6 +1,13 @@
+import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { type ApiKey, readConfig } from "../config.ts";
-import { atMessages, problemResponse } from "./errors.ts";
+import { projectInKey } from "../core/api-key.ts";
+import type { Rate } from "../core/request-rate.ts";
+import type { Admission } from "../gate/admission.ts";
+import { gateStub } from "../stubs.ts";
+import type { Quotas } from "../wire/quota.ts";
+import { atMessages, atOrganization, problemResponse } from "./errors.ts";
+import { Failures } from "./failures.ts";
 import type { Once } from "./once.ts";
 
 /** What every handler knows of its request. */
@@ -8,11 +15,15 @@ export interface Vars {
   requestId: string;
   /** The project whose key the request carries. */
   project: string;
+  /** What that project may use. */
+  quotas: Quotas;
   /** Of a POST: what makes it safe to repeat. */
   once: Once;
 }
 export type AppEnv = { Bindings: Env; Variables: Vars };
 
+/** Of this isolate: an address that reaches several is counted by each of them. */
+const failures = new Failures();
 const digests = new WeakMap<readonly ApiKey[], Promise<ArrayBuffer[]>>();
 
 function sha256(text: string): Promise<ArrayBuffer> {
@@ -37,27 +48,122 @@ async function projectOf(key: string, keys: readonly ApiKey[]): Promise<string |
   return project;
 }
 
+/** What a key opens: the project of a setting's key at once, else as its project's Gate says. */
+async function admissionOf(env: Env, key: string): Promise<{ project: string; said: Admission }> {
+  const known = await projectOf(key, readConfig(env).apiKeys);
+  const project = known ?? projectInKey(key);
+  if (project === undefined) return { project: "", said: { kind: "unknown" } };
+  // Of the key, its hash leaves this isolate.
+  const given = known === undefined ? await sha256(key) : null;
+  return { project, said: await gateStub(env, project).admit(given) };
+}
+
 /** Lets a request with a known key through, with its project; answers 401 to any other. */
 export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
-  const { apiKeys } = readConfig(c.env);
+  if (atOrganization(c.req.path)) return next();
   const messages = atMessages(c.req.path);
   const keys = [
-    /^Bearer +(\S+)\s*$/i.exec(c.req.header("authorization") ?? "")?.[1],
+    bearerOf(c),
     messages ? c.req.header("x-api-key")?.trim() || undefined : undefined,
   ].filter((key) => key !== undefined);
-  let project: string | undefined;
-  for (const key of keys) project ??= await projectOf(key, apiKeys);
-  if (project === undefined) {
-    return problemResponse(c, {
-      code: "invalid_api_key",
-      message:
-        apiKeys.length === 0
-          ? "This Muster has no API keys yet. Set the secret MUSTER_API_KEYS to project:key pairs."
-          : keys.length === 0
-            ? `No API key. Send it as ${messages ? "'x-api-key: <key>' or " : ""}'Authorization: Bearer <key>'.`
-            : "This API key is not known here.",
-    });
+  let project = "";
+  let said: Admission = { kind: "unknown" };
+  for (const key of keys) {
+    if (said.kind === "unknown") ({ project, said } = await admissionOf(c.env, key));
+  }
+  switch (said.kind) {
+    case "unknown":
+      return keys.length === 0 ? withoutKey(c, messages) : wrongKey(c);
+    case "expired": {
+      const when = new Date(said.expiredAtMs).toISOString();
+      const message = `This API key expired at ${when}. Ask for a new one.`;
+      return problemResponse(c, { code: "invalid_api_key", message, reason: "expired_api_key" });
+    }
+    case "archived": {
+      const message = "The project of this API key is archived, and takes no requests.";
+      return problemResponse(c, { code: "invalid_api_key", message, reason: "project_archived" });
+    }
+    case "too_many": {
+      const { perMinute } = said.rate;
+      const response = problemResponse(c, {
+        code: "rate_limited",
+        message: `This project makes more than its ${perMinute} requests a minute. Wait as long as retry-after says.`,
+        reason: "requests_per_minute_exceeded",
+      });
+      response.headers.set("retry-after", `${Math.ceil(said.waitMs / 1000)}`);
+      tellRate(response.headers, said.rate);
+      return response;
+    }
+    case "admitted":
+  }
+  const { scopes, quotas, rate } = said;
+  const reads = c.req.method === "GET" || c.req.method === "HEAD";
+  if (!reads && !scopes.includes("write")) {
+    const message = `${c.req.method} takes a key with the scope 'write'; this one has 'read'.`;
+    return problemResponse(c, { code: "insufficient_permissions", message });
   }
   c.set("project", project);
-  return next();
+  c.set("quotas", quotas);
+  await next();
+  if (rate !== null) tellRate(c.res.headers, rate);
+  return undefined;
 });
+
+/** Lets a request with the admin key through to the organization's routes. */
+export const authenticateAdmin = createMiddleware<AppEnv>(async (c, next) => {
+  const { adminKey } = readConfig(c.env);
+  const key = bearerOf(c);
+  if (adminKey === undefined || key === undefined) {
+    const message =
+      adminKey === undefined
+        ? "This Muster has no admin key. Set the secret MUSTER_ADMIN_KEY."
+        : "No admin key. Send it as 'Authorization: Bearer <key>'.";
+    return problemResponse(c, { code: "invalid_api_key", message });
+  }
+  const [given, right] = await Promise.all([sha256(key), sha256(adminKey)]);
+  return crypto.subtle.timingSafeEqual(given, right) ? next() : wrongKey(c);
+});
+
+function bearerOf(c: Context<AppEnv>): string | undefined {
+  return /^Bearer +(\S+)\s*$/i.exec(c.req.header("authorization") ?? "")?.[1];
+}
+
+function withoutKey(c: Context<AppEnv>, messages: boolean): Response {
+  const { apiKeys, adminKey } = readConfig(c.env);
+  const none = apiKeys.length === 0 && adminKey === undefined;
+  return problemResponse(c, {
+    code: "invalid_api_key",
+    message: none
+      ? "This Muster has no API keys yet. Set the secret MUSTER_API_KEYS to project:key pairs."
+      : `No API key. Send it as ${messages ? "'x-api-key: <key>' or " : ""}'Authorization: Bearer <key>'.`,
+  });
+}
+
+/** The answer to a key that is not known: 401, and 429 to an address that has sent many. */
+function wrongKey(c: Context<AppEnv>): Response {
+  const waitMs = failures.note(c.req.header("cf-connecting-ip"), Date.now());
+  if (waitMs > 0) {
+    const message =
+      "Too many wrong API keys from this address. A right one is answered at any time.";
+    const response = problemResponse(c, {
+      code: "rate_limited",
+      message,
+      reason: "too_many_wrong_keys",
+    });
+    response.headers.set("retry-after", `${Math.ceil(waitMs / 1000)}`);
+    return response;
+  }
+  const message = atOrganization(c.req.path)
+    ? "This key does not open the organization: its admin key does."
+    : "This API key is not known here.";
+  return problemResponse(c, { code: "invalid_api_key", message });
+}
+
+/**
+ * `RateLimit-Policy` and `RateLimit` as draft-ietf-httpapi-ratelimit-headers-10 has them: a quota `q`
+ * in a window of `w` seconds; `r` remain, and all of them in `t` seconds.
+ */
+function tellRate(headers: Headers, { perMinute, remaining, fullInMs }: Rate): void {
+  headers.set("ratelimit-policy", `"requests";q=${perMinute};w=60`);
+  headers.set("ratelimit", `"requests";r=${remaining};t=${Math.ceil(fullInMs / 1000)}`);
+}

@@ -9,6 +9,11 @@ export function atMessages(path: string): boolean {
   return path === "/v1/messages" || path.startsWith("/v1/messages/");
 }
 
+/** Whether a path is one of the administrator's, which the admin key opens and no other. */
+export function atOrganization(path: string): boolean {
+  return path === "/v1/organization" || path.startsWith("/v1/organization/");
+}
+
 /**
  * How a problem becomes a response. A conflict is 400, not 409: the official SDKs repeat a 409 by
  * themselves. That is just what is wanted when the first request with a key is still under way.
@@ -18,6 +23,8 @@ const STATUS: Record<Problem["code"], ContentfulStatusCode> = {
   invalid_request: 400,
   conflict: 400,
   invalid_api_key: 401,
+  insufficient_permissions: 403,
+  quota_exceeded: 429,
   too_large: 413,
   unsupported_media_type: 415,
   method_not_allowed: 405,

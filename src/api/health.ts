@@ -50,9 +50,10 @@ export function addHealthRoutes(app: OpenAPIHono<AppEnv>): void {
 /** What the settings lack. */
 function missing(env: Env): string[] {
   try {
-    const { apiKeys, upstreams } = readConfig(env);
+    const { apiKeys, adminKey, upstreams } = readConfig(env);
+    const closed = apiKeys.length === 0 && adminKey === undefined;
     return [
-      ...(apiKeys.length > 0 ? [] : ["No API keys: set the secret MUSTER_API_KEYS."]),
+      ...(closed ? ["No API keys: set the secret MUSTER_API_KEYS."] : []),
       ...(upstreams.length > 0
         ? []
         : ["No upstream: set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY, or UPSTREAMS."]),

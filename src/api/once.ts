@@ -6,7 +6,7 @@ import { readIdempotencyKey, TURN_MS } from "../wire/idempotency.ts";
 import { newSeed } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { readText } from "./body.ts";
-import { problemResponse } from "./errors.ts";
+import { atOrganization, problemResponse } from "./errors.ts";
 
 /**
  * What makes a POST safe to repeat. With an Idempotency-Key the first answer is kept and given again.
@@ -146,7 +146,8 @@ export class Once {
 
 /** Gives every POST its {@link Once}, and keeps what it was answered. */
 export const once = createMiddleware<AppEnv>(async (c, next) => {
-  if (c.req.method !== "POST") return next();
+  // An answer of the organization's routes may hold a key, which is kept nowhere.
+  if (c.req.method !== "POST" || atOrganization(c.req.path)) return next();
   const header = c.req.header("idempotency-key");
   const key = header === undefined ? undefined : readIdempotencyKey(header);
   if (key !== undefined && !key.ok) return problemResponse(c, key.problem);

@@ -3,17 +3,21 @@ import { z } from "zod";
 import { errorBody } from "../wire/errors.ts";
 import { MAX_KEY_LENGTH } from "../wire/idempotency.ts";
 import type { AppEnv } from "./auth.ts";
-import { atMessages } from "./errors.ts";
+import { atMessages, atOrganization } from "./errors.ts";
 
 /** What every /v1 route on batches has, every one on files, and every one on endpoints. */
 export const onBatches = { tags: ["Batches"], security: [{ apiKey: [] }] };
 export const onFiles = { tags: ["Files"], security: [{ apiKey: [] }] };
 export const onEndpoints = { tags: ["Webhooks"], security: [{ apiKey: [] }] };
 
+export const onOrganization = { tags: ["Organization"], security: [{ adminKey: [] }] };
+
 /** The responses every /v1 route may give besides its own. */
 export const refusals = {
   400: refusal("Wrong input; `param` names the field."),
   401: refusal("No key, or one that is not known."),
+  403: refusal("The key's scope is `read`."),
+  429: refusal("Too many requests; `retry-after` says how long to wait."),
   500: refusal("Muster failed."),
   503: refusal("Muster is not configured."),
 };
@@ -48,7 +52,12 @@ export function addDocument(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "apiKey", {
     type: "http",
     scheme: "bearer",
-    description: "One of the keys in MUSTER_API_KEYS. A key opens one project.",
+    description: "A project's key: one of MUSTER_API_KEYS, or made at /v1/organization.",
+  });
+  app.openAPIRegistry.registerComponent("securitySchemes", "adminKey", {
+    type: "http",
+    scheme: "bearer",
+    description: "MUSTER_ADMIN_KEY. It opens /v1/organization and nothing else.",
   });
   app.get("/openapi.json", (c) => c.json(withKeys(app.getOpenAPI31Document(ABOUT))));
 }
@@ -77,6 +86,7 @@ const ABOUT = {
       description: "Request lines on their way in, output lines on their way out.",
     },
     { name: "Calls", description: "Single calls, beside batches." },
+    { name: "Organization", description: "Projects and their keys, for who runs this Muster." },
     { name: "Webhooks", description: "Where a project hears that its batches have ended." },
   ],
 };
@@ -84,7 +94,7 @@ const ABOUT = {
 /** Adds to every POST what `Idempotency-Key` does there; see once.ts. */
 function withKeys(document: ReturnType<OpenAPIHono["getOpenAPI31Document"]>) {
   for (const [path, { post }] of Object.entries(document.paths ?? {})) {
-    if (post === undefined) continue;
+    if (post === undefined || atOrganization(path)) continue;
     post.parameters = [...(post.parameters ?? []), KEY];
     const refusals = keyRefusals(atMessages(path) ? "AnthropicError" : "Error");
     post.responses = { ...refusals, ...post.responses };

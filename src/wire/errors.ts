@@ -19,6 +19,8 @@ export interface Problem {
     | "not_found"
     | "invalid_request"
     | "invalid_api_key"
+    | "insufficient_permissions"
+    | "quota_exceeded"
     | "not_configured"
     | "too_large"
     | "unsupported_media_type"
@@ -55,7 +57,7 @@ export function refuse(
 
 /** The answer to an id that names nothing in this project, be it another project's or nobody's. */
 export function noSuch(
-  kind: "batch" | "message batch" | "file" | "upload" | "webhook endpoint",
+  kind: "batch" | "message batch" | "file" | "upload" | "webhook endpoint" | "project" | "API key",
   id: string,
 ): { ok: false; problem: Problem } {
   return refuse("not_found", `No ${kind} with id '${id}'.`, "id");

@@ -70,6 +70,16 @@ export function newEndpointId(seed = newSeed()): string {
   return `whe_${seed}`;
 }
 
+/** A new project's id. It sorts by its time of creation, and can stand in a key of its own. */
+export function newProjectId(): string {
+  return `proj_${hex()}`;
+}
+
+/** The id of a new API key, which is no secret. */
+export function newApiKeyId(): string {
+  return `key_${hex()}`;
+}
+
 /** A new consumer conversation's name. */
 export function newHolderId(): string {
   return hex();

@@ -12,7 +12,8 @@ describe("/readyz", () => {
   });
 
   it("names every setting that is missing", async () => {
-    const bare = { ...env, MUSTER_API_KEYS: undefined, UPSTREAM_BASE_URL: undefined };
+    const unset = { MUSTER_API_KEYS: undefined, MUSTER_ADMIN_KEY: undefined };
+    const bare = { ...env, ...unset, UPSTREAM_BASE_URL: undefined };
     const response = await readyz(bare);
     expect(response.status).toBe(503);
     expect(await response.json()).toEqual({

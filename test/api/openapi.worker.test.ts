@@ -18,6 +18,7 @@ import {
   upload,
 } from "../support/worker/client.ts";
 import { ask, BATCHES, create, endOf, opened, request } from "../support/worker/messages.ts";
+import { admin, adminPost, newKey, newProject } from "../support/worker/organization.ts";
 
 /** A JSON value as far as this test looks into it. */
 type Json = { [member: string]: unknown };
@@ -113,6 +114,63 @@ function sendPart(id: string, name = "data"): Promise<Response> {
   return call(`/v1/uploads/${id}/parts`, { method: "POST", body, headers });
 }
 
+/** The administrator's routes, likewise. */
+const PROJECT = "/v1/organization/projects/{project_id}";
+const organization: Record<string, [status: number, send: () => Promise<Response>][]> = {
+  "get /v1/organization/projects": [
+    [200, () => admin("")],
+    [400, () => admin("?limit=0")],
+    [401, () => call("/v1/organization/projects")],
+  ],
+  "post /v1/organization/projects": [
+    [200, () => adminPost("", { name: "a" })],
+    [400, () => adminPost("", {})],
+    [413, () => adminPost("", " ".repeat(70_000))],
+  ],
+  [`get ${PROJECT}`]: [
+    [200, () => admin("/default")],
+    [404, () => admin("/none")],
+  ],
+  [`post ${PROJECT}`]: [
+    [200, () => adminPost("/default", { name: "Default" })],
+    [400, () => adminPost("/default", { name: 1 })],
+    [404, () => adminPost("/none", {})],
+  ],
+  [`post ${PROJECT}/archive`]: [
+    [200, async () => adminPost(`/${(await newProject()).id}/archive`, "")],
+    [404, () => adminPost("/none/archive", "")],
+  ],
+  [`get ${PROJECT}/api_keys`]: [
+    [200, () => admin("/default/api_keys")],
+    [404, () => admin("/none/api_keys")],
+  ],
+  [`post ${PROJECT}/api_keys`]: [
+    [200, () => adminPost("/default/api_keys", { name: "a", scopes: ["read"] })],
+    [400, () => adminPost("/default/api_keys", { name: "a", scopes: ["admin"] })],
+    [404, () => adminPost("/none/api_keys", { name: "a" })],
+  ],
+  [`get ${PROJECT}/api_keys/{key_id}`]: [
+    [200, async () => admin(`/default/api_keys/${(await newKey("default")).id}`)],
+    [404, () => admin("/default/api_keys/none")],
+  ],
+  [`post ${PROJECT}/api_keys/{key_id}`]: [
+    [200, async () => adminPost(`/default/api_keys/${(await newKey("default")).id}`, {})],
+    [404, () => adminPost("/default/api_keys/none", {})],
+  ],
+  [`post ${PROJECT}/api_keys/{key_id}/rotate`]: [
+    [200, async () => adminPost(`/default/api_keys/${(await newKey("default")).id}/rotate`, "")],
+    [400, () => adminPost("/default/api_keys/none/rotate", { grace_seconds: -1 })],
+    [404, () => adminPost("/default/api_keys/none/rotate", "")],
+  ],
+  [`delete ${PROJECT}/api_keys/{key_id}`]: [
+    [
+      200,
+      async () => admin(`/default/api_keys/${(await newKey("default")).id}`, { method: "DELETE" }),
+    ],
+    [404, () => admin("/default/api_keys/none", { method: "DELETE" })],
+  ],
+};
+
 describe("real responses are as /openapi.json says", () => {
   const missing = "0190b0c0000070008000000000000000";
   let document: Document;
@@ -187,6 +245,7 @@ describe("real responses are as /openapi.json says", () => {
       [401, () => exports.default.fetch("http://muster.test/metrics")],
     ],
     "get /v1/batches": [
+      [401, () => call("/v1/batches", {}, "sk-unknown")],
       [200, () => call("/v1/batches?limit=100")],
       [400, () => call("/v1/batches?limit=0")],
     ],
@@ -442,6 +501,7 @@ describe("real responses are as /openapi.json says", () => {
       ],
       [404, () => call(`${endpoints}/whe_${missing}/attempts`)],
     ],
+    ...organization,
   };
 
   it.each(Object.keys(requests))("%s", async (route) => {

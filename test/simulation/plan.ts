@@ -63,6 +63,8 @@ export function drawPlan(chance: Chance): Plan {
   return {
     config: {
       apiKeys: [],
+      adminKey: undefined,
+      quotas: { openBatches: null, waitingTasks: null, storedBytes: null, requestsPerMinute: null },
       upstreams: [
         {
           name: "default",

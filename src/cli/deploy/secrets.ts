@@ -61,6 +61,8 @@ export async function newSecrets(
     madeKey = `sk-muster-${randomBytes(32).toString("base64url")}`;
     values.MUSTER_API_KEYS = `default:${madeKey}`;
   }
+  const admin = process.env.MUSTER_ADMIN_KEY?.trim();
+  if (admin) values.MUSTER_ADMIN_KEY = admin;
   for (const [name, value] of Object.entries(values)) if (value === "") delete values[name];
   check(values);
   return { values, madeKey, missing };

@@ -10,6 +10,7 @@ export { until };
 /** The keys that the worker tests' configuration knows. */
 export const DEFAULT_KEY = "sk-test-default";
 export const OTHER_KEY = "sk-test-other";
+export const ADMIN_KEY = "sk-test-admin-0123456789";
 
 /** A request to the Worker under test, with a key. */
 export function call(path: string, init: RequestInit = {}, key = DEFAULT_KEY): Promise<Response> {
