@@ -15,6 +15,8 @@ export interface Running {
   /** Base URL with /v1. */
   url: string;
   apiKey: string;
+  /** Of the process group that has workerd in it; another one after a restart. */
+  pid: number;
   simulator: Simulator;
   /** Holds every response against /openapi.json. Give it to SDKs; `get` and `post` use it too. */
   fetch: typeof fetch;
@@ -62,6 +64,9 @@ export async function startTestMuster(
     },
     get apiKey() {
       return muster.apiKey;
+    },
+    get pid() {
+      return muster.pid;
     },
     simulator,
     fetch: contract.fetch,
