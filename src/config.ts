@@ -9,6 +9,7 @@ import {
   upstreamKey,
   wholeNumber,
 } from "./config/fields.ts";
+import { type PatternPrice, priceList } from "./config/prices.ts";
 import { readUpstreams, type Upstream, upstreamList } from "./config/upstreams.ts";
 import type { RetryRules } from "./core/task.ts";
 import type { Quotas } from "./wire/quota.ts";
@@ -64,6 +65,7 @@ export const variables = z.object({
   UPSTREAM_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.timeoutMs).default(120_000)),
   UPSTREAM_STREAM_CHAT: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   UPSTREAM_IDLE_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.idleTimeoutMs).default(60_000)),
+  PRICES: optional(priceList.optional()),
   WEBHOOK_ALLOW_PRIVATE: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   CONSUMER_LANES: optional(
     wholeNumber(
@@ -128,6 +130,8 @@ export interface Config {
   adminKey: string | undefined;
   /** In the order they are tried. None on a deployed Worker until UPSTREAMS or UPSTREAM_BASE_URL is set. */
   upstreams: Upstream[];
+  /** What models cost, for batches with a max_cost. */
+  prices: PatternPrice[];
   webhookAllowPrivate: boolean;
   /** Calls one consumer invocation keeps in flight, each waiting for its headers to the end. */
   lanes: number;
@@ -179,6 +183,7 @@ export function parseConfig(vars: object): Config {
     apiKeys: v.MUSTER_API_KEYS ?? [],
     adminKey: v.MUSTER_ADMIN_KEY,
     upstreams: upstreamsOf(v, vars),
+    prices: v.PRICES ?? [],
     webhookAllowPrivate: v.WEBHOOK_ALLOW_PRIVATE === "1",
     lanes: v.CONSUMER_LANES,
     streamLanes: Math.max(v.CONSUMER_LANES, v.CONSUMER_STREAM_LANES),

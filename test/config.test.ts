@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ConfigError, parseConfig, readConfig, variables } from "../src/config.ts";
 
-/** UPSTREAMS has a file of its own. */
-type Variable = Exclude<keyof typeof variables.shape, "UPSTREAMS">;
+/** These have files of their own. */
+const ELSEWHERE = ["UPSTREAMS", "PRICES"] as const;
+type Variable = Exclude<keyof typeof variables.shape, (typeof ELSEWHERE)[number]>;
 type Vars = Record<string, unknown>;
 
 const UPSTREAM = { UPSTREAM_BASE_URL: "http://127.0.0.1:8080/v1" };
@@ -42,7 +43,7 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   PROJECT_MAX_STORED_BYTES: (vars) => parseConfig(vars).quotas.storedBytes,
   PROJECT_RPM: (vars) => parseConfig(vars).quotas.requestsPerMinute,
 };
-const isPlain = (name: string): name is Variable => name !== "UPSTREAMS";
+const isPlain = (name: string): name is Variable => !ELSEWHERE.some((other) => other === name);
 const NAMES = Object.keys(variables.shape).filter(isPlain);
 
 /** The default when it is unset, texts it takes and what they come to. */

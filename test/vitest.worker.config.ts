@@ -21,6 +21,7 @@ export default defineProject({
           RETRY_MAX_MS: "100",
           RETRY_MAX_ATTEMPTS: "4",
           WEBHOOK_ALLOW_PRIVATE: "1",
+          PRICES: '{"priced*":{"input":1,"output":4,"cached_input":0.5}}',
         },
       },
     })),

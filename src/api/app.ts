@@ -21,6 +21,7 @@ import { addDocument } from "./openapi.ts";
 import { addApiKeyRoutes } from "./organization/api-keys.ts";
 import { addProjectRoutes } from "./organization/projects.ts";
 import { addResultsRoute } from "./results.ts";
+import { addRetryBatchRoute } from "./retry-batch.ts";
 import { addSingleCallRoutes } from "./single-call.ts";
 import { addSteerRoutes } from "./steer.ts";
 import { addTaskRoutes } from "./tasks.ts";
@@ -80,6 +81,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addBatchRoutes(app);
   addChangeBatchRoute(app);
   addSteerRoutes(app);
+  addRetryBatchRoute(app);
   addTaskRoutes(app);
   addTimelineRoute(app);
   addDeliveryRoutes(app);

@@ -1,13 +1,15 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
 import type { NewBatch } from "../batch/store/batch-row.ts";
-import { MODEL_NOT_SERVED, routesOf, unservedBy } from "../config/routes.ts";
+import { modelCheck } from "../config/model-check.ts";
+import { routesOf } from "../config/routes.ts";
 import { type Config, readConfig } from "../config.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
 import { checkTarget } from "../webhooks/target.ts";
 import {
   type BatchObject,
+  type BatchOptions,
   batchObject,
   type Endpoint,
   fromFile,
@@ -44,7 +46,7 @@ export interface Asked {
   callHeaders: CallHeaders | null;
   /** How many tasks the file has, where that is known. */
   announced: number | null;
-  options: Omit<z.infer<typeof fromFile>, "input_file_id" | "endpoint">;
+  options: BatchOptions;
   inputFileId: string | null;
   tasks: NewTask[] | null;
   /** The tasks' settings, and so their model, are members of the body itself. */
@@ -218,14 +220,14 @@ export async function openBatch(
       "This Muster has no upstream yet. Set UPSTREAM_BASE_URL, and UPSTREAM_API_KEY as a secret, or UPSTREAMS.",
     );
   }
-  const unserved = unservedBy(config.upstreams, asked.endpoint);
-  for (const [index, { model }] of (asked.tasks ?? []).entries()) {
-    const why = unserved(model);
-    if (why === undefined) continue;
-    const param = asked.shared ? "model" : `requests[${index}].body.model`;
-    return refuse("invalid_request", `${param}: ${why}`, param, MODEL_NOT_SERVED);
-  }
   const { options } = asked;
+  const check = modelCheck(config, asked.endpoint, options.max_cost !== undefined);
+  for (const [index, { model }] of (asked.tasks ?? []).entries()) {
+    const fault = check(model);
+    if (fault === undefined) continue;
+    const param = asked.shared ? "model" : `requests[${index}].body.model`;
+    return refuse("invalid_request", `${param}: ${fault.why}`, param, fault.code);
+  }
   const webhook = options.webhook;
   if (webhook !== undefined) {
     const target = checkTarget(webhook.url, { allowPrivate: config.webhookAllowPrivate });
@@ -267,6 +269,8 @@ export async function openBatch(
     max_concurrency: options.max_concurrency ?? null,
     priority: options.priority,
     output_expires_after_s: options.output_expires_after?.seconds ?? null,
+    max_tokens_total: options.max_tokens_total ?? null,
+    max_cost: options.max_cost ?? null,
     webhook_url: webhook?.url ?? null,
     webhook_secret: secret,
     on_unknown: options.on_unknown,

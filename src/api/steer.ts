@@ -12,7 +12,6 @@ const STEPS = {
   cancel: "Cancel a batch; calls in flight finish, finished work is kept",
   pause: "Pause a batch; calls in flight finish, nothing new is called",
   resume: "Resume a batch that was paused",
-  retry: "Run again what did not succeed, in a new window; what succeeded is kept",
 } as const;
 type Step = keyof typeof STEPS;
 
@@ -20,10 +19,9 @@ const take: Record<Step, (batch: DurableObjectStub<Batch>) => Promise<Result<Bat
   cancel: (batch) => batch.cancel(),
   pause: (batch) => batch.pause(),
   resume: (batch) => batch.resume(),
-  retry: (batch) => batch.retry(),
 };
 
-/** POST /v1/batches/{id}/cancel, /pause, /resume, /retry. */
+/** POST /v1/batches/{id}/cancel, /pause, /resume. */
 export function addSteerRoutes(app: OpenAPIHono<AppEnv>): void {
   for (const step of Object.keys(STEPS) as Step[]) {
     const route = createRoute({

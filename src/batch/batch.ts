@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { type Config, readConfig } from "../config.ts";
-import type { BatchChange, BatchObject } from "../wire/batch.ts";
+import type { BatchChange, BatchObject, BatchRetry } from "../wire/batch.ts";
 import { type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { NOTHING } from "./dispatch.ts";
@@ -76,8 +76,8 @@ export class Batch extends DurableObject<Env> {
   }
 
   /** See {@link Engine.retry}. */
-  retry(): Result<BatchObject> {
-    return this.#client?.retry() ?? NOT_OPENED;
+  retry(change: BatchRetry): Result<BatchObject> {
+    return this.#client?.retry(change) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.remove}. */

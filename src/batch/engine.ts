@@ -2,12 +2,13 @@ import type { Config } from "../config.ts";
 import {
   type BatchChange,
   type BatchObject,
+  type BatchRetry,
   type BatchStatus,
-  DEFAULT_PRIORITY,
   windowMs,
 } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
+import { applyChange, budgetAfter } from "./change.ts";
 import { Dispatch } from "./dispatch.ts";
 import { erase, erasedProblem } from "./erase.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
@@ -89,7 +90,7 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     store.transaction(() => {
       if (!store.rows.insert(batch) || tasks === null) return;
-      const refused = addTasks(store, tasks);
+      const refused = addTasks(store, tasks, this.#config.prices);
       if (refused.length > 0) throw new Error("two of the tasks to open have one custom_id");
       store.rows.begin(commonModel(null, tasks), nowMs);
     });
@@ -154,33 +155,20 @@ export class Engine {
   change(change: BatchChange): Result<BatchObject> {
     const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
-    const { max_concurrency = row.max_concurrency, priority = row.priority, metadata } = change;
-    const refused = this.#store.transaction(() => {
-      const limit = (["max_concurrency", "priority"] as const).find((name) => name in change);
-      if (limit !== undefined) {
-        const { rows } = this.#store;
-        if (!rows.setLimits(max_concurrency, priority ?? DEFAULT_PRIORITY)) return limit;
-      }
-      if (metadata !== undefined) {
-        this.#store.rows.setMetadata(metadata === null ? null : JSON.stringify(metadata));
-      }
-      return undefined;
-    });
-    if (refused !== undefined) {
-      return refuse(
-        "invalid_request",
-        `${refused}: this batch is ${row.status}; of one that has ended only the metadata can be changed.`,
-        refused,
-        "batch_not_changeable",
-      );
-    }
-    // More may be called now than there are consumers for.
-    this.#dispatch.wake(this.#world.nowMs());
+    const refused = this.#store.transaction(() => applyChange(this.#store, row, change));
+    if (refused !== undefined) return refused;
+    const nowMs = this.#world.nowMs();
+    // More may be called now than there are consumers for, or there is less to pay with.
+    this.#arm(nowMs + 1);
+    this.#dispatch.wake(nowMs);
     return this.view();
   }
 
-  /** Runs what did not succeed again, in a new window of the same length. */
-  retry(): Result<BatchObject> {
+  /**
+   * Runs what did not succeed again, in a new window of the same length, with another budget if
+   * there is one in `change`.
+   */
+  retry(change: BatchRetry): Result<BatchObject> {
     const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
     const nowMs = this.#world.nowMs();
@@ -197,13 +185,7 @@ export class Engine {
         "nothing_to_retry",
       );
     }
-    const reopened = this.#store.transaction(() => {
-      const window = windowMs(row.completion_window) ?? 0;
-      if (!this.#store.rows.reopen(nowMs, nowMs + window)) return false;
-      this.#store.tasks.rerun(nowMs);
-      return true;
-    });
-    if (!reopened) {
+    if (!ENDED.includes(row.status)) {
       return refuse(
         "invalid_request",
         `This batch is ${row.status}; only one that is completed, expired or cancelled can be retried.`,
@@ -211,6 +193,16 @@ export class Engine {
         "batch_not_retryable",
       );
     }
+    const refused = this.#store.transaction(() => {
+      const { budget, problem } = budgetAfter(row, this.#store.progress(), change, "retry");
+      if (problem !== undefined) return problem;
+      const window = windowMs(row.completion_window) ?? 0;
+      if (!this.#store.rows.reopen(nowMs, nowMs + window)) return undefined;
+      this.#store.rows.setBudget(budget.max_tokens_total, budget.max_cost);
+      this.#store.tasks.rerun(nowMs);
+      return undefined;
+    });
+    if (refused !== undefined) return refused;
     this.#arm(nowMs + 1);
     return this.view();
   }

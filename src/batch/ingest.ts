@@ -1,5 +1,5 @@
-import { MODEL_NOT_SERVED, unservedBy } from "../config/routes.ts";
-import type { Upstream } from "../config/upstreams.ts";
+import { type ModelCheck, modelCheck } from "../config/model-check.ts";
+import type { Config } from "../config.ts";
 import { JsonlSplitter, type Line } from "../core/jsonl.ts";
 import type { BatchError } from "../wire/batch.ts";
 import { MAX_BODY_BYTES, type NewTask, parseLine } from "../wire/request.ts";
@@ -30,7 +30,7 @@ export async function ingestRange(
   store: Store,
   world: World,
   row: BatchRow,
-  upstreams: readonly Upstream[],
+  config: Config,
 ): Promise<void> {
   if (row.source_key === null) throw new Error("a batch in validating has no file to read");
   const size = await world.fileSize(row.source_key);
@@ -59,8 +59,8 @@ export async function ingestRange(
     }
     if (at >= size) lines = lines.concat(splitter.end());
   } while (lines.length === 0 && at < size);
-  const unserved = unservedBy(upstreams, row.endpoint);
-  store.transaction(() => commit(store, row, lines, at >= size, unserved, world.nowMs()));
+  const last = at >= size;
+  store.transaction(() => commit(store, row, lines, last, config, world.nowMs()));
 }
 
 /** Adds the lines' tasks. Guarded by the place read from: a second reader of it changes nothing. */
@@ -69,7 +69,7 @@ function commit(
   read: BatchRow,
   lines: Line[],
   last: boolean,
-  unserved: ReturnType<typeof unservedBy>,
+  config: Config,
   nowMs: number,
 ): void {
   const row = store.rows.get();
@@ -77,9 +77,10 @@ function commit(
   const errors: BatchError[] = row.errors === null ? [] : (JSON.parse(row.errors) as BatchError[]);
   const tasks: NewTask[] = [];
   const numbers: number[] = [];
+  const check = modelCheck(config, row.endpoint, row.max_cost !== null);
   for (const line of lines) {
     if (errors.length >= MAX_ERRORS) break;
-    const parsed = parse(line, row, unserved);
+    const parsed = parse(line, row, check);
     if ("task" in parsed) {
       tasks.push(parsed.task);
       numbers.push(line.number);
@@ -87,7 +88,7 @@ function commit(
       errors.push({ ...parsed.fault, line: line.number });
     }
   }
-  for (const index of addTasks(store, tasks)) {
+  for (const index of addTasks(store, tasks, config.prices)) {
     errors.push({
       code: "duplicate_custom_id",
       message: `An earlier line has the custom_id '${tasks[index]?.customId}'; each takes its own.`,
@@ -114,7 +115,7 @@ function commit(
 
 type Parsed = { task: NewTask } | { fault: Omit<BatchError, "line"> };
 
-function parse(line: Line, row: BatchRow, unserved: ReturnType<typeof unservedBy>): Parsed {
+function parse(line: Line, row: BatchRow, check: ModelCheck): Parsed {
   if ("problem" in line) {
     const message = {
       too_long: `This line is longer than ${MAX_LINE_BYTES} bytes.`,
@@ -124,10 +125,10 @@ function parse(line: Line, row: BatchRow, unserved: ReturnType<typeof unservedBy
   }
   const parsed = parseLine(line.text, row.endpoint);
   if (!parsed.ok) return { fault: parsed.fault };
-  const why = unserved(parsed.task.model);
-  if (why === undefined) return { task: parsed.task };
+  const fault = check(parsed.task.model);
+  if (fault === undefined) return { task: parsed.task };
   const param = "body.model";
-  return { fault: { code: MODEL_NOT_SERVED, message: `${param}: ${why}`, param } };
+  return { fault: { code: fault.code, message: `${param}: ${fault.why}`, param } };
 }
 
 /** The model all tasks share; "" once two differ; null while there are none. */

@@ -16,6 +16,8 @@ import type { EventType } from "../wire/event.ts";
  *   ids of live events. Written by triggers; a rerun takes out those of the outcomes that go.
  * - `attempt`: a row an attempt that did not end its task. Written by store/tasks.ts.
  * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
+ * - `price`: a row a price that tasks have, in nano-dollars for a million tokens. Written by
+ *   store/prices.ts.
  * - `event`: a row an end of the batch, to be announced to its project's endpoints. Written by
  *   store/deliveries.ts, as are the next two.
  * - `delivery`: a row a webhook to send: to the batch's own URL, or to an endpoint.
@@ -213,6 +215,31 @@ export const migrations: SQLSchemaMigration[] = [
     description: "attempts by their end, for the timeline",
     sql: "CREATE INDEX IF NOT EXISTS attempt_ended ON attempt (ended_at);",
   },
+  {
+    idMonotonicInc: 9,
+    description: "budgets, prices, and what is reserved for calls in flight",
+    sql: `
+      ALTER TABLE batch ADD COLUMN max_tokens_total INTEGER;
+      ALTER TABLE batch ADD COLUMN max_cost INTEGER;
+      ALTER TABLE progress ADD COLUMN priced INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN reserved_tokens INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN reserved_cost INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN longest_output INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN budget_stopped INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE task ADD COLUMN input_tokens INTEGER;
+      ALTER TABLE task ADD COLUMN output_tokens INTEGER;
+      ALTER TABLE task ADD COLUMN price INTEGER;
+      ALTER TABLE task ADD COLUMN reserved_tokens INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE task ADD COLUMN reserved_cost INTEGER NOT NULL DEFAULT 0;
+      CREATE TABLE IF NOT EXISTS price (
+        id INTEGER PRIMARY KEY,
+        input INTEGER NOT NULL,
+        cached_input INTEGER NOT NULL,
+        output INTEGER NOT NULL,
+        UNIQUE (input, cached_input, output)
+      ) STRICT;`,
+  },
 ];
 
 /**
@@ -239,6 +266,9 @@ export type BatchRow = {
   /** When the outcomes of its output and of its error file were deleted. */
   output_erased_at: number | null;
   error_erased_at: number | null;
+  /** The budget: tokens, and nano-dollars. */
+  max_tokens_total: number | null;
+  max_cost: number | null;
   webhook_url: string | null;
   webhook_secret: string | null;
   /** What becomes of a task whose consumer was lost: called again, or failed. */
@@ -290,6 +320,17 @@ export type ProgressRow = {
   error_bytes: number;
   /** Answers 401 since the last success. */
   unauthorized: number;
+  /** Tasks whose model has a price. */
+  priced: number;
+  /** Nano-dollars that all calls so far have cost. */
+  cost: number;
+  /** Of the budget, for the calls in flight. */
+  reserved_tokens: number;
+  reserved_cost: number;
+  /** Tokens of the longest output so far. */
+  longest_output: number;
+  /** Tasks that failed for want of budget. */
+  budget_stopped: number;
 } & Record<TaskState, number>;
 
 /** An event of the batch. Its id is the webhook-id, the same at every attempt and every receiver. */

@@ -6,6 +6,7 @@ import { ingestRange } from "./ingest.ts";
 import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
 import { sendWebhooks } from "./send-webhooks.ts";
+import { isStuck, stopUnaffordable } from "./stop-unaffordable.ts";
 import type { Close } from "./store/closing.ts";
 import { hashOutcomes } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
@@ -74,7 +75,7 @@ async function step(
   const nowMs = world.nowMs();
 
   if (row.status === "validating") {
-    await ingestRange(store, world, row, config.upstreams);
+    await ingestRange(store, world, row, config);
     return true;
   }
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs, nowMs + config.claimTtlMs)) {
@@ -93,6 +94,7 @@ async function step(
     if (nowMs >= row.expires_at) return store.rows.stop("expired");
     const { pending, running } = store.progress();
     if (pending + running === 0) return store.rows.stop("completed");
+    if (row.paused_at === null && stopUnaffordable(store, row, nowMs)) return true;
   }
   if (row.ending !== null && ["in_progress", "cancelling", "finalizing"].includes(row.status)) {
     if (await wind(store, world, config, row, row.ending, nowMs)) return true;
@@ -249,6 +251,7 @@ export function nextSweepMs(
     if (row.ending === null) {
       times.push(row.expires_at);
       if (row.paused_at === null) {
+        if (isStuck(store)) return nowMs;
         times.push(store.tasks.nextDueMs(nowMs));
         if (lostAtMs !== undefined) times.push(Math.max(lostAtMs, blockedUntilMs));
         if (blockedUntilMs > nowMs) times.push(blockedUntilMs);

@@ -1,3 +1,4 @@
+import { dollarsOf } from "../core/price.ts";
 import type { BatchError, BatchObject, TaskCounts } from "../wire/batch.ts";
 import { outputFileIds } from "../wire/ids.ts";
 import type { BatchRow, ProgressRow } from "./schema.ts";
@@ -60,8 +61,22 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
       },
       max_concurrency: row.max_concurrency,
       priority: row.priority,
+      budget: budgetOf(row, progress),
       webhook: row.webhook_url === null ? null : { url: row.webhook_url },
     },
+  };
+}
+
+function budgetOf(row: BatchRow, progress: ProgressRow): BatchObject["muster"]["budget"] {
+  const priced = progress.priced > 0;
+  return {
+    max_tokens_total: row.max_tokens_total,
+    max_cost: row.max_cost === null ? null : dollarsOf(row.max_cost),
+    spent_tokens: progress.input_tokens + progress.output_tokens,
+    spent_cost: priced ? dollarsOf(progress.cost) : null,
+    reserved_tokens: progress.reserved_tokens,
+    reserved_cost: priced ? dollarsOf(progress.reserved_cost) : null,
+    stopped: progress.budget_stopped,
   };
 }
 

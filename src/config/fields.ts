@@ -93,3 +93,19 @@ export const upstreamKey = text.regex(
   /^[\x21-\x7e]+$/,
   "the upstream's key, printable and without spaces",
 );
+
+/** JSON in a variable: its text, or the value itself, as wrangler.toml may hold it. */
+export function jsonText<T extends z.ZodType>(takes: string, schema: T) {
+  return z.preprocess((value, context) => {
+    if (typeof value !== "string") return value;
+    try {
+      return JSON.parse(value) as unknown;
+    } catch (error) {
+      // The message of JSON.parse repeats a part of the text; only its place is told.
+      const [, at] = /at position (\d+)/.exec(String(error)) ?? [];
+      const where = at === undefined ? "" : ` (it is no JSON at character ${at})`;
+      context.addIssue({ code: "custom", message: takes + where });
+      return z.NEVER;
+    }
+  }, schema);
+}

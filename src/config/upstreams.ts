@@ -1,6 +1,14 @@
 import { z } from "zod";
 import type { UpstreamLimits } from "../core/admission.ts";
-import { APIS, type Api, baseUrl, jsonNumber, LIMIT_FIELDS, upstreamKey } from "./fields.ts";
+import {
+  APIS,
+  type Api,
+  baseUrl,
+  jsonNumber,
+  jsonText,
+  LIMIT_FIELDS,
+  upstreamKey,
+} from "./fields.ts";
 
 /** One quota of an upstream: some of its models and the limits they share. One Limiter object each. */
 export interface Quota {
@@ -98,36 +106,23 @@ const LIST_TAKES =
   'a JSON array of upstreams, such as [{"name": "openai", "base_url": "https://api.openai.com/v1", "api_key_secret": "OPENAI_API_KEY"}]';
 
 /** The variable UPSTREAMS: JSON text, or the array itself, as wrangler.toml may hold it. */
-export const upstreamList = z
-  .preprocess(
-    (value, context) => {
-      if (typeof value !== "string") return value;
-      try {
-        return JSON.parse(value) as unknown;
-      } catch (error) {
-        // The message of JSON.parse repeats a part of the text; only its place is told.
-        const [, at] = /at position (\d+)/.exec(String(error)) ?? [];
-        const where = at === undefined ? "" : ` (it is no JSON at character ${at})`;
-        context.addIssue({ code: "custom", message: LIST_TAKES + where });
-        return z.NEVER;
-      }
-    },
-    z.array(entry, { error: LIST_TAKES }).min(1, LIST_TAKES).max(50, "at most 50 upstreams"),
-  )
-  .superRefine((list, context) => {
-    const refuse = (path: PropertyKey[], message: string) =>
-      context.addIssue({ code: "custom", path, message });
-    const names = list.map((one) => one.name);
-    for (const [index, one] of list.entries()) {
-      if (names.indexOf(one.name) < index) refuse([index, "name"], NAME_TAKES);
-      const quotas = one.limits.map((limited) => quotaName(one.name, limited.models));
-      for (const [at, quota] of quotas.entries()) {
-        if (quotas.indexOf(quota) < at) {
-          refuse([index, "limits", at, "models"], "models that no earlier entry of limits has");
-        }
+export const upstreamList = jsonText(
+  LIST_TAKES,
+  z.array(entry, { error: LIST_TAKES }).min(1, LIST_TAKES).max(50, "at most 50 upstreams"),
+).superRefine((list, context) => {
+  const refuse = (path: PropertyKey[], message: string) =>
+    context.addIssue({ code: "custom", path, message });
+  const names = list.map((one) => one.name);
+  for (const [index, one] of list.entries()) {
+    if (names.indexOf(one.name) < index) refuse([index, "name"], NAME_TAKES);
+    const quotas = one.limits.map((limited) => quotaName(one.name, limited.models));
+    for (const [at, quota] of quotas.entries()) {
+      if (quotas.indexOf(quota) < at) {
+        refuse([index, "limits", at, "models"], "models that no earlier entry of limits has");
       }
     }
-  });
+  }
+});
 
 /** The Limiter of some models of an upstream. Neither names nor base names have a colon. */
 function quotaName(upstream: string, patterns: readonly string[]): string {

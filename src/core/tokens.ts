@@ -21,7 +21,7 @@ const SAMPLE_WINDOW_LENGTH = 256;
 
 /** Tokens one call is expected to take. */
 export interface Estimate {
-  /** Of what the model reads: an integer ≥ 1. */
+  /** Of what the model reads: an integer. */
   inputTokens: number;
   /** What the body allows it to write, for all of its `n` answers; null when it says nothing. */
   outputTokens: number | null;
@@ -40,17 +40,19 @@ export interface Estimate {
 export function estimateCall(endpoint: string, body: unknown): Estimate {
   const output = outputTokens(endpoint, body);
   return {
-    inputTokens: Math.max(1, whole(inputTokens(body))),
+    inputTokens: whole(inputTokens(body)),
     outputTokens: output === undefined ? null : whole(output),
   };
 }
 
-/**
- * Tokens to reserve for one call, an integer ≥ 1: those of {@link estimateCall} together. A body
- * without an output allowance reserves no output.
- */
+/** All of an estimate together, an integer ≥ 1. A body without an output allowance counts none. */
+export function tokensOf({ inputTokens, outputTokens }: Estimate): number {
+  return Math.max(1, whole(inputTokens + (outputTokens ?? 0)));
+}
+
+/** As {@link tokensOf}, of a body. */
 export function estimateTokens(endpoint: string, body: unknown): number {
-  return Math.max(1, whole(inputTokens(body) + (outputTokens(endpoint, body) ?? 0)));
+  return tokensOf(estimateCall(endpoint, body));
 }
 
 function whole(tokens: number): number {

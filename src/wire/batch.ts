@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MOST_DOLLARS, nanosOf } from "../core/price.ts";
 import { expiresAfter } from "./file.ts";
 import { customId } from "./ids.ts";
 import { strict } from "./strict.ts";
@@ -75,6 +76,22 @@ export const maxConcurrency = z.number().int().min(1).max(10_000);
 export const priority = z.number().int().min(1).max(100);
 export const DEFAULT_PRIORITY = 10;
 
+/** Tokens that all calls of a batch may take together, input and output. */
+export const maxTokensTotal = z.number().int().min(1).max(1e12);
+
+const MAX_COST_TAKES = `US dollars, from 0.000000001 to ${MOST_DOLLARS}`;
+
+/** What all calls of a batch may cost together: US dollars on the wire, nano-dollars inside. */
+export const maxCost = z
+  .number()
+  .max(MOST_DOLLARS, MAX_COST_TAKES)
+  .transform((dollars, context) => {
+    const nanos = nanosOf(dollars);
+    if (nanos !== undefined && nanos > 0) return nanos;
+    context.addIssue({ code: "custom", message: MAX_COST_TAKES });
+    return z.NEVER;
+  });
+
 const options = {
   metadata: metadata.nullish(),
   completion_window: completionWindow.default("24h"),
@@ -83,9 +100,15 @@ const options = {
   output_expires_after: expiresAfter.nullish().meta({
     description: "When the results are deleted, counted from the batch's end.",
   }),
+  max_tokens_total: maxTokensTotal.optional(),
+  max_cost: maxCost.optional(),
   webhook: webhook.optional(),
   on_unknown: onUnknown.default("retry"),
 };
+
+const batchOptions = z.object(options);
+/** What can be said of a batch, wherever its tasks come from. */
+export type BatchOptions = z.infer<typeof batchOptions>;
 
 /** One batch from an uploaded file: what the official SDK sends. */
 export const fromFile = strict({ input_file_id: z.string(), endpoint, ...options }).meta({
@@ -131,11 +154,21 @@ export const fromRequests = strict({
   ...options,
 }).meta({ id: "CreateBatchFromRequests" });
 
+const BUDGETS = {
+  max_tokens_total: maxTokensTotal.nullish().meta({ description: "null is no limit." }),
+  max_cost: maxCost.nullish().meta({ description: "In US dollars; null is no limit." }),
+};
+
+/** What a retry may change. */
+export const batchRetry = strict(BUDGETS).meta({ id: "BatchRetry" });
+export type BatchRetry = z.infer<typeof batchRetry>;
+
 const CHANGES = {
   max_concurrency: maxConcurrency
     .nullish()
     .meta({ description: "null takes the batch's own limit away." }),
   priority: priority.nullish().meta({ description: `null is ${DEFAULT_PRIORITY}.` }),
+  ...BUDGETS,
   metadata: metadata.nullish().meta({ description: "In place of all pairs there were." }),
 };
 
@@ -167,6 +200,26 @@ export const batchError = z.object({
   line: z.number().int().nullable(),
 });
 export type BatchError = z.infer<typeof batchError>;
+
+const dollars = z.number().nullable();
+
+/** What a batch may spend, and has spent: tokens, and US dollars. */
+export const budget = z
+  .object({
+    max_tokens_total: z.number().int().nullable(),
+    max_cost: dollars,
+    spent_tokens: z.number().int(),
+    spent_cost: dollars.meta({
+      description: "Of the calls whose model had a price; null when none had.",
+    }),
+    reserved_tokens: z.number().int().meta({ description: "For the calls in flight." }),
+    reserved_cost: dollars,
+    stopped: z
+      .number()
+      .int()
+      .meta({ description: "Tasks that failed with budget_stopped, for want of budget." }),
+  })
+  .meta({ id: "Budget" });
 
 export const batchObject = z
   .object({
@@ -223,6 +276,7 @@ export const batchObject = z
         .meta({ id: "Audit" }),
       max_concurrency: z.number().int().nullable(),
       priority: z.number().int(),
+      budget,
       webhook: z
         .object({
           url: z.string(),

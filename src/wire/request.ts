@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { nearest } from "../core/nearest.ts";
 import { arrayElements, objectMembers, oneLine, rawMember } from "../core/raw-json.ts";
-import { estimateTokens } from "../core/tokens.ts";
+import { estimateCall, tokensOf } from "../core/tokens.ts";
 import {
   type BatchError,
   type Endpoint,
@@ -18,8 +18,11 @@ export interface NewTask {
   customId: string;
   /** The request body as JSON text on one line; sent upstream as it stands. */
   body: string;
-  /** Estimated tokens, see core/tokens.ts. */
+  /** Estimated tokens in all, and apart; see core/tokens.ts. */
   cost: number;
+  inputTokens: number;
+  /** What the body allows the answer; null when it says nothing. */
+  outputTokens: number | null;
   /** The body's `model`, if it has one. */
   model: string | undefined;
 }
@@ -101,10 +104,18 @@ export function toTask(
     task: {
       customId,
       body: text,
-      cost: estimateTokens(endpoint, body),
+      ...estimateTask(endpoint, body),
       model: typeof model === "string" ? model : undefined,
     },
   };
+}
+
+function estimateTask(
+  endpoint: Endpoint,
+  body: unknown,
+): Pick<NewTask, "cost" | "inputTokens" | "outputTokens"> {
+  const estimate = estimateCall(endpoint, body);
+  return { ...estimate, cost: tokensOf(estimate) };
 }
 
 function streams(at: string): { ok: false; fault: Fault } {

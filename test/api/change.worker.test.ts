@@ -114,9 +114,17 @@ describe("a batch that has ended", () => {
 
 describe("a change that is not valid", () => {
   it.each([
-    [{}, null, "takes at least one of max_concurrency, priority, metadata"],
+    [
+      {},
+      null,
+      "takes at least one of max_concurrency, priority, max_tokens_total, max_cost, metadata",
+    ],
     [{ max_concurency: 3 }, "max_concurency", "Did you mean 'max_concurrency'?"],
-    [{ webhook: null }, "webhook", "It takes max_concurrency, priority, metadata."],
+    [
+      { webhook: null },
+      "webhook",
+      "It takes max_concurrency, priority, max_tokens_total, max_cost, metadata.",
+    ],
     [{ max_concurrency: 0 }, "max_concurrency", ">=1"],
     [{ max_concurrency: "3" }, "max_concurrency", "number"],
     [{ priority: 101 }, "priority", "<=100"],

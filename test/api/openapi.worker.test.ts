@@ -291,7 +291,7 @@ describe("real responses are as /openapi.json says", () => {
         async () => {
           const { id } = await open({ model: "m", prompts: [unique("[400]")] });
           await ended(id);
-          return call(`/v1/batches/${id}/retry`, { method: "POST" });
+          return post(`/v1/batches/${id}/retry`, { max_tokens_total: 1_000_000 });
         },
       ],
       [400, () => call(`/v1/batches/${failed}/retry`, { method: "POST" })],

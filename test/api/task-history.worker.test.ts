@@ -184,7 +184,7 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
     await ended(id);
     // Paused in one turn with the retry: nothing of the second run is called.
     const stub = stubOf(newBatch({ batch_id: id }));
-    await Promise.all([stub.retry(), stub.pause()]);
+    await Promise.all([stub.retry({}), stub.pause()]);
     await stub.cancel();
     expect((await ended(id)).status).toBe("cancelled");
     expect(await taskOf(id)).toMatchObject({

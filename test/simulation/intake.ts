@@ -2,6 +2,7 @@ import type { NewBatch } from "../../src/batch/store/batch-row.ts";
 import { windowMs } from "../../src/wire/batch.ts";
 import type { NewTask } from "../../src/wire/request.ts";
 import type { Chance } from "./chance.ts";
+import type { Plan } from "./plan.ts";
 
 /** A batch to open, with its tasks or with the bytes of its file. */
 export interface Intake {
@@ -14,7 +15,7 @@ export interface Intake {
 const PADDING = `${" ".repeat(600_000)}\n`;
 
 /** Draws a batch: its tasks, its options, where its tasks come from. */
-export function drawIntake(chance: Chance, number: number, nowMs: number): Intake {
+export function drawIntake(plan: Plan, chance: Chance, number: number, nowMs: number): Intake {
   const window = chance.weighted([
     { weight: 2, value: "1m" },
     { weight: 2, value: "5m" },
@@ -34,6 +35,8 @@ export function drawIntake(chance: Chance, number: number, nowMs: number): Intak
     max_concurrency: chance.maybe(0.4) ? chance.between(1, 4) : null,
     priority: 10,
     output_expires_after_s: null,
+    max_tokens_total: chance.maybe(plan.budgets) ? chance.between(1, 3_000) : null,
+    max_cost: chance.maybe(plan.budgets / 2) ? chance.between(1, 8_000) : null,
     webhook_url: webhook ? "https://receiver.test/hook" : null,
     webhook_secret: webhook ? "whsec_dGVzdA==" : null,
     on_unknown: chance.maybe(0.3) ? "fail" : "retry",
@@ -57,6 +60,8 @@ function taskOf(chance: Chance, index: number): NewTask {
     customId: `é"\\${index}`,
     body: `{"model":"${model}","n":${index}}`,
     cost: chance.pick([1, 10, 100, 1_000]),
+    inputTokens: chance.between(0, 200),
+    outputTokens: chance.maybe(0.4) ? null : chance.between(0, 250),
     model,
   };
 }

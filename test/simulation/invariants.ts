@@ -7,6 +7,7 @@ import { TASK_STATES } from "../../src/core/task.ts";
 import type { BatchStatus } from "../../src/wire/batch.ts";
 import type { SimulatedBatch } from "./batch.ts";
 import { type Simulation, Violation } from "./simulation.ts";
+import { SpendingLedger } from "./spending.ts";
 import { answerBody } from "./upstream.ts";
 import { owes } from "./webhooks.ts";
 
@@ -27,6 +28,11 @@ export const WATCH = `
         batch.status = 'in_progress' AND batch.ending IS NULL AND batch.paused_at IS NULL,
         (SELECT count(*) FROM task WHERE state = 'running') > batch.max_concurrency
       FROM batch; END;
+  CREATE TEMP TRIGGER watch_budget AFTER UPDATE ON main.progress
+    WHEN new.reserved_tokens > old.reserved_tokens OR new.reserved_cost > old.reserved_cost
+    BEGIN INSERT INTO seen (kind) SELECT 'overspent' FROM batch
+      WHERE new.input_tokens + new.output_tokens + new.reserved_tokens > max_tokens_total
+        OR new.cost + new.reserved_cost > max_cost; END;
   CREATE TEMP TRIGGER watch_outcome AFTER UPDATE ON main.outcome
     BEGIN INSERT INTO seen (kind, seq) VALUES ('outcome changed', new.seq); END;
   CREATE TEMP TRIGGER watch_outcome_gone AFTER DELETE ON main.outcome
@@ -94,9 +100,9 @@ export class Ledger {
   readonly #assigned = new Map<string, string>();
   /** Who claimed each attempt. */
   readonly #claimed = new Map<string, string>();
-  /** How many calls of each task failed, and the tokens that all calls used. */
+  /** How many calls of each task failed. */
   readonly #failures = new Map<number, number>();
-  #tokens = 0;
+  readonly #spending: SpendingLedger;
   /** The tasks that run. */
   #claims: readonly TaskRow[] = [];
   readonly #lines = new Map<number, string>();
@@ -105,6 +111,7 @@ export class Ledger {
 
   constructor(batch: SimulatedBatch) {
     this.#batch = batch;
+    this.#spending = new SpendingLedger(batch.file, (what) => this.#fail(what));
   }
 
   /** Notes what the Batch handed to a conversation. */
@@ -148,7 +155,7 @@ export class Ledger {
     if (report.verdict.kind === "retry" || report.verdict.kind === "throttled") {
       this.#failures.set(report.seq, (this.#failures.get(report.seq) ?? 0) + 1);
     }
-    this.#tokens += (report.usage?.input_tokens ?? 0) + (report.usage?.output_tokens ?? 0);
+    this.#spending.called(report);
   }
 
   /** Checks that it may be deleted. */
@@ -177,7 +184,8 @@ export class Ledger {
     this.#checkCounts(progress, tasks, outcomes);
     this.#checkOutcomes(tasks, outcomes);
     this.#checkPlaces(row, outcomes);
-    this.#checkOnce(progress, tasks);
+    this.#checkOnce(tasks);
+    this.#spending.check(row, progress);
     const ended = REOPENED.includes(row.status);
     if (ended && progress.pending + progress.running > 0) {
       this.#fail(`is ${row.status} with tasks open`);
@@ -217,6 +225,8 @@ export class Ledger {
         if (!reopened && !BATCH_EDGES[was as BatchStatus].some((edge) => edge === becomes)) {
           this.#fail(`went from ${was} to ${becomes}`);
         }
+      } else if (kind === "overspent") {
+        this.#fail("reserved more than its budget has left");
       } else if (kind === "outcome changed") {
         this.#fail(`the outcome of task ${seq} was changed`);
       } else if (kind === "outcome gone") {
@@ -228,7 +238,8 @@ export class Ledger {
     }
   }
 
-  #checkTaskChange({ seq, attempt: more, holder, was, becomes, active, over }: Seen): void {
+  #checkTaskChange(change: Seen): void {
+    const { seq, attempt: more, holder, was, becomes, active, over } = change;
     const rerun = this.reopening && RERUN.includes(was) && becomes === "pending";
     if (!rerun && !TASK_EDGES[was as TaskState].some((edge) => edge === becomes)) {
       this.#fail(`task ${seq} went from ${was} to ${becomes}`);
@@ -281,13 +292,11 @@ export class Ledger {
   }
 
   /** A report that is said twice counts once. */
-  #checkOnce(progress: ProgressRow, tasks: readonly TaskRow[]): void {
+  #checkOnce(tasks: readonly TaskRow[]): void {
     for (const { seq, failures } of tasks) {
       const failed = this.#failures.get(seq) ?? 0;
       if (failures > failed) this.#fail(`task ${seq} counts ${failures} failures of ${failed}`);
     }
-    const tokens = progress.input_tokens + progress.output_tokens;
-    if (tokens > this.#tokens) this.#fail(`counts ${tokens} tokens of ${this.#tokens} used`);
   }
 
   #checkOutcomes(tasks: readonly TaskRow[], outcomes: readonly OutcomeRow[]): void {

@@ -1,4 +1,5 @@
 import { SimulatedBatch } from "./batch.ts";
+import type { Chance } from "./chance.ts";
 import { type Call, Invocation } from "./consumer.ts";
 import { Exchange } from "./exchange.ts";
 import { drawIntake } from "./intake.ts";
@@ -201,7 +202,7 @@ function openMoves(simulation: Simulation, all: Move[]): void {
 
 function openBatch(simulation: Simulation): void {
   const { chance, batches, nowMs } = simulation;
-  const { batch, tasks, source } = drawIntake(chance, batches.length + 1, nowMs);
+  const { batch, tasks, source } = drawIntake(simulation.plan, chance, batches.length + 1, nowMs);
   const ref = { project: batch.project, batch_id: batch.batch_id };
   const simulated = new SimulatedBatch(simulation, ref, source);
   batches.push(simulated);
@@ -210,9 +211,10 @@ function openBatch(simulation: Simulation): void {
     simulated.engine.open(batch, tasks);
   }
   const { max_concurrency, completion_window, on_unknown, webhook_url } = batch;
+  const { max_tokens_total, max_cost } = batch;
   const from = tasks === null ? `a file of ${source?.length} bytes` : `${tasks.length} tasks`;
   simulation.say(
-    `    ${simulated.name}: ${from}, max ${max_concurrency}, ${completion_window}, on_unknown ${on_unknown}, ${webhook_url ? "a webhook" : "no webhook"}`,
+    `    ${simulated.name}: ${from}, max ${max_concurrency}, budget ${max_tokens_total} and ${max_cost}, ${completion_window}, on_unknown ${on_unknown}, ${webhook_url ? "a webhook" : "no webhook"}`,
   );
 }
 
@@ -231,12 +233,15 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
     add(faults.poke, "poke", () => engine.poke());
     add(faults.change, "change", () => {
       const max_concurrency = chance.maybe(0.2) ? null : chance.between(1, 6);
-      const changed = engine.change({ max_concurrency, priority: chance.between(1, 100) });
-      simulation.say(`    max ${max_concurrency}: ${changed.ok ? "done" : "refused"}`);
+      const change = { max_concurrency, ...drawBudget(chance, plan.budgets) };
+      const changed = engine.change(change);
+      simulation.say(`    ${JSON.stringify(change)}: ${changed.ok ? "done" : "refused"}`);
     });
     add(faults.retry, "retry", () => {
       ledger.reopening = true;
-      engine.retry();
+      const change = drawBudget(chance, plan.budgets);
+      const retried = engine.retry(change);
+      simulation.say(`    ${JSON.stringify(change)}: ${retried.ok ? "done" : "refused"}`);
     });
     add(faults.resend, "resend the webhook of", () => {
       const deliveries = engine.deliveries();
@@ -251,6 +256,21 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
       run: () => simulation.say(`    ${simulation.projectOf(name).steer()}`),
     });
   }
+}
+
+/** A change of a batch's budget, or none. */
+function drawBudget(
+  chance: Chance,
+  budgets: number,
+): {
+  max_tokens_total?: number | null;
+  max_cost?: number | null;
+} {
+  const limit = (most: number) => (chance.maybe(0.2) ? null : chance.between(1, most));
+  return {
+    ...(chance.maybe(budgets) ? { max_tokens_total: limit(5_000) } : {}),
+    ...(chance.maybe(budgets) ? { max_cost: limit(14_000) } : {}),
+  };
 }
 
 function crashMoves(simulation: Simulation, all: Move[]): void {

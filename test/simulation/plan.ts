@@ -43,6 +43,8 @@ export interface Plan {
   /** Steps with faults; then they stop and all must come to an end. */
   steps: number;
   batches: number;
+  /** How likely a batch has a budget, of either kind. */
+  budgets: number;
   /** Consumer invocations that the queue runs at once. */
   consumers: number;
   faults: Faults;
@@ -88,6 +90,10 @@ export function drawPlan(chance: Chance): Plan {
           idleTimeoutMs: 60_000,
         },
       ],
+      prices: [
+        { pattern: "m", price: { input: 1_000_000, cachedInput: 500_000, output: 4_000_000 } },
+        { pattern: "*", price: { input: 3_333_333, cachedInput: 0, output: 7_777_777 } },
+      ],
       webhookAllowPrivate: false,
       subrequests: chance.pick([10, 50, 9_000, 9_000]),
       retentionMs: (chance.maybe(0.2) ? 1 : 720) * 3_600_000,
@@ -97,6 +103,7 @@ export function drawPlan(chance: Chance): Plan {
     },
     steps: chance.between(60, 240),
     batches: chance.between(1, 4),
+    budgets: chance.maybe(0.35) ? 0.5 : 0,
     consumers: chance.between(1, 4),
     faults: {
       rpc: at(0.12),

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { Purse } from "../../src/batch/store/purse.ts";
 import { Store } from "../../src/batch/store/store.ts";
 import { Tasks } from "../../src/batch/store/tasks.ts";
+import type { Means } from "../../src/core/budget.ts";
 import { simulate } from "./driver.ts";
 import type { Options } from "./simulation.ts";
 
@@ -46,7 +48,7 @@ class ForgetfulTasks extends Tasks {
   readonly #store: Store;
 
   constructor(store: Store) {
-    super(store.sql, store.counts);
+    super(store.sql, store.counts, store.purse);
     this.#store = store;
   }
 
@@ -59,6 +61,38 @@ class ForgetfulTasks extends Tasks {
 
 class ForgetfulStore extends Store {
   override readonly tasks = new ForgetfulTasks(this);
+}
+
+/** A purse that forgets what is reserved. */
+class Spendthrift extends Purse {
+  override means(): Means | undefined {
+    const means = super.means();
+    return means && { ...means, left: means.unspent };
+  }
+}
+
+class SpendthriftStore extends Store {
+  override readonly tasks = new Tasks(
+    this.sql,
+    this.counts,
+    new Spendthrift(this.sql, this.rows, this.counts, this.prices),
+  );
+}
+
+/** A purse that takes what is reserved for spent. */
+class Miser extends Purse {
+  override means(): Means | undefined {
+    const means = super.means();
+    return means && { ...means, unspent: means.left };
+  }
+}
+
+class MiserlyStore extends Store {
+  override readonly tasks = new Tasks(
+    this.sql,
+    this.counts,
+    new Miser(this.sql, this.rows, this.counts, this.prices),
+  );
 }
 
 const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] = [
@@ -95,6 +129,24 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
       "UPDATE batch SET max_concurrency = coalesce(?, 1) - 1, priority = ?",
     ),
     noticed: /never comes/,
+  },
+  {
+    what: "calls begin beyond the budget",
+    options: { store: (database) => new SpendthriftStore(database) },
+    noticed: /reserved more than its budget has left/,
+  },
+  {
+    what: "tasks are stopped that the budget would pay for",
+    options: { store: (database) => new MiserlyStore(database) },
+    noticed: /was stopped, and the budget would have paid/,
+  },
+  {
+    what: "what was reserved for a lost call stays reserved",
+    options: broken(
+      "RETURNING reserved_tokens, reserved_cost",
+      "RETURNING 0 AS reserved_tokens, 0 AS reserved_cost",
+    ),
+    noticed: /says it has reserved/,
   },
   {
     what: "retry drops what succeeded",

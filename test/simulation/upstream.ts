@@ -16,26 +16,29 @@ export function draw(chance: Chance, answers: Answers, seq: number, attempt: num
     requestId: chance.maybe(0.5) ? "" : `req-"${seq}"`,
     body,
   });
+  // A failed call may have used tokens, too, and a good one may not say.
+  const used = (probability: number) => {
+    const input_tokens = chance.between(0, 200);
+    const usage = {
+      input_tokens,
+      cached_tokens: chance.between(0, input_tokens),
+      output_tokens: chance.between(0, 200),
+      reasoning_tokens: 0,
+    };
+    return chance.maybe(probability) ? { usage } : {};
+  };
   switch (kind) {
-    case "succeeded": {
-      const usage = {
-        input_tokens: chance.between(0, 200),
-        cached_tokens: 0,
-        output_tokens: chance.between(0, 200),
-        reasoning_tokens: 0,
-      };
-      const verdict = { kind: "succeeded" as const };
-      return { ...call, verdict, result: answered(200), ...(chance.maybe(0.8) ? { usage } : {}) };
-    }
+    case "succeeded":
+      return { ...call, verdict: { kind: "succeeded" }, result: answered(200), ...used(0.8) };
     case "failed":
-      return { ...call, verdict: { kind: "failed" }, result: answered(400) };
+      return { ...call, verdict: { kind: "failed" }, result: answered(400), ...used(0.2) };
     case "unauthorized":
       return { ...call, verdict: { kind: "failed" }, result: answered(401) };
     case "throttled":
       return { ...call, verdict: waiting("throttled", chance), result: answered(429) };
     case "retry": {
       const verdict = waiting("retry", chance);
-      if (chance.maybe(0.5)) return { ...call, verdict, result: answered(503) };
+      if (chance.maybe(0.5)) return { ...call, verdict, result: answered(503), ...used(0.2) };
       const code = chance.pick<Unanswered>(["timeout", "connection_error", "invalid_response"]);
       return { ...call, verdict, result: { kind: "unanswered", code, message: "no answer" } };
     }

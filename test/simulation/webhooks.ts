@@ -64,9 +64,11 @@ function checkEndpoints(
       if (sent.length > 1) fail(`sends ${event} to ${id} ${sent.length} times`);
       const sinceMs = takes.get(type) ?? Number.POSITIVE_INFINITY;
       if (sinceMs < created_at * 1000 && sent.length === 0) fail(`never sent ${event} to ${id}`);
-      // What is sent to whom took it all the time is given up only after its last attempt.
+      // What is sent to whom took it all the time is given up only after its last attempt, or for a
+      // 410. That does not disable an endpoint that was changed while the attempt was under way.
       const [one] = sent;
-      if (one?.state === "failed" && sinceMs < row.created_at && one.attempts < 10) {
+      const early = one?.state === "failed" && one.attempts < 10 && one.last_status !== 410;
+      if (early && sinceMs < row.created_at) {
         fail(`gave ${event} to ${id} up after ${one.attempts} attempts: ${one.last_error}`);
       }
     }

@@ -106,7 +106,7 @@ describe.concurrent("every end of a batch is sent to the endpoints that take it"
     await project.endpoint(onReceiver(path));
     const batch = await project.open({}, "[400]");
     await arrived(path);
-    await stubOf(batch).retry();
+    await stubOf(batch).retry({});
     const got = await arrived(path, 2);
     expect(new Set(got.map(({ headers }) => headers["webhook-id"])).size).toBe(2);
   });
@@ -348,7 +348,7 @@ describe.concurrent("a batch's own webhook that answered 410", () => {
     const own = { webhook_url: onReceiver(path), webhook_secret: SECRET };
     const batch = await project.open(own, "[400]");
     await deliveriesTo(batch, (all) => all.some(failed));
-    await stubOf(batch).retry();
+    await stubOf(batch).retry({});
     const all = await deliveriesTo(batch, (found) => found.length === 2);
     expect(all[1]).toMatchObject({ delivery: { state: "failed", attempts: 0 }, attempts: [] });
     expect(all[1]?.delivery.last_error).toMatch(/410 to an earlier event/);

@@ -99,6 +99,8 @@ describe("parseLine", () => {
       customId: "a",
       body: JSON.stringify(body),
       cost: estimateTokens(CHAT, body),
+      inputTokens: estimateTokens(CHAT, body) - 9,
+      outputTokens: 9,
       model: "gpt-4o",
     });
   });

@@ -16,6 +16,8 @@ export type NewBatch = Pick<
   | "max_concurrency"
   | "priority"
   | "output_expires_after_s"
+  | "max_tokens_total"
+  | "max_cost"
   | "webhook_url"
   | "webhook_secret"
   | "on_unknown"
@@ -59,9 +61,9 @@ export class BatchRows {
     const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
          completion_window, metadata, max_concurrency, priority, output_expires_after_s,
-         webhook_url, webhook_secret, on_unknown, input_sha256, call_headers, announced, source_key,
-         created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
+         max_tokens_total, max_cost, webhook_url, webhook_secret, on_unknown, input_sha256,
+         call_headers, announced, source_key, created_at, expires_at, status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
        RETURNING id`,
       row.project,
       row.batch_id,
@@ -73,6 +75,8 @@ export class BatchRows {
       row.max_concurrency,
       row.priority,
       row.output_expires_after_s,
+      row.max_tokens_total,
+      row.max_cost,
       row.webhook_url,
       row.webhook_secret,
       row.on_unknown,
@@ -205,13 +209,18 @@ export class BatchRows {
     );
   }
 
+  /** Sets the budget: tokens, and nano-dollars; null is no limit. */
+  setBudget(maxTokensTotal: number | null, maxCost: number | null): void {
+    this.#write("UPDATE batch SET max_tokens_total = ?, max_cost = ?", maxTokensTotal, maxCost);
+  }
+
   /** Replaces the metadata, JSON or null. */
   setMetadata(metadata: string | null): void {
     // The project is to hear of it.
     this.#write("UPDATE batch SET metadata = ?, told_status = NULL", metadata);
   }
 
-  /** Keeps what the project was last told, and when. Metadata may have changed meanwhile. */
+  /** Keeps what the project was last told, and when. A change may have come meanwhile. */
   told(digest: Digest): void {
     this.#write(
       `UPDATE batch SET told_status = iif(metadata IS ?1 AND status = ?2, ?2, NULL),

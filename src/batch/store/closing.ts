@@ -1,6 +1,7 @@
 import type { Sql } from "../../core/sql.ts";
 import type { TaskState } from "../../core/task.ts";
 import type { Progress, ProgressChange } from "./progress.ts";
+import { RESERVED, type Reserved, released } from "./purse.ts";
 
 /** How tasks end without an answer: their state, and the error in their output line. */
 export interface Close {
@@ -45,7 +46,25 @@ export class Closing {
   lost(holder: string, close: Close, losses: number, lineStem: string, nowMs: number): void {
     const where = `holder = ? AND ? <= (SELECT count(*) FROM attempt
       WHERE attempt.seq = task.seq AND attempt.verdict = 'lost')`;
+    // Its call may still be answered, and what that took is counted then.
+    this.#sql.exec(
+      `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error)
+       SELECT seq, attempt, claimed_at, ?, 'lost', ? FROM task WHERE state = 'running' AND ${where}`,
+      nowMs,
+      close.error.message,
+      holder,
+      losses,
+    );
     this.#end("running", where, [holder, losses], close, lineStem, nowMs);
+  }
+
+  /**
+   * pending → failed, for tasks that the budget will not pay for any more.
+   */
+  unaffordable(seqs: readonly number[], close: Close, lineStem: string, nowMs: number): void {
+    const where = "seq IN (SELECT value FROM json_each(?))";
+    const ended = this.#end("pending", where, [JSON.stringify(seqs)], close, lineStem, nowMs);
+    this.#counts.add({ budget_stopped: ended });
   }
 
   #end(
@@ -55,7 +74,7 @@ export class Closing {
     close: Close,
     lineStem: string,
     nowMs: number,
-  ): void {
+  ): number {
     const lines = this.#sql
       .exec<{ bytes: number }>(
         `INSERT INTO outcome (seq, ok, retry, recorded_at, line)
@@ -69,15 +88,19 @@ export class Closing {
         ...bindings,
       )
       .toArray();
-    this.#sql.exec(
-      `UPDATE task SET state = ?, holder = NULL WHERE state = '${from}' AND ${where}`,
-      close.state,
-      ...bindings,
-    );
-    const change: ProgressChange = {};
+    const moved = this.#sql
+      .exec<Reserved>(
+        `UPDATE task SET state = ?, holder = NULL WHERE state = '${from}' AND ${where}
+         RETURNING ${RESERVED}`,
+        close.state,
+        ...bindings,
+      )
+      .toArray();
+    const change: ProgressChange = from === "running" ? released(moved) : {};
     change[from] = -lines.length;
     change[close.state] = lines.length;
     change.error_bytes = lines.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#counts.add(change);
+    return lines.length;
   }
 }

@@ -20,6 +20,12 @@ const COLUMNS = [
   "output_bytes",
   "error_bytes",
   "unauthorized",
+  "priced",
+  "cost",
+  "reserved_tokens",
+  "reserved_cost",
+  "longest_output",
+  "budget_stopped",
 ] as const satisfies (keyof ProgressRow)[];
 
 const WRITE = `UPDATE progress SET ${COLUMNS.map((name) => `${name} = ?`).join(", ")}`;

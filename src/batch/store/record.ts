@@ -5,6 +5,7 @@ import { byteLength } from "../../wire/request.ts";
 import type { Report } from "../exchange.ts";
 import { outcomeOf } from "../outcome-line.ts";
 import type { ProgressChange } from "./progress.ts";
+import { type NeedRow, RESERVED, type Reserved, released } from "./purse.ts";
 import type { Store } from "./store.ts";
 
 /** What recording a report showed, beside what it changed. */
@@ -19,17 +20,19 @@ export interface Recorded {
 
 type Held = {
   state: "running" | "pending";
-  custom_id: string;
   failures: number;
   throttles: number;
   throttles_alone: number;
   throttled_at_success: number;
-  cost: number;
   claimed_at: number;
-};
+} & Done;
+
+/** What must be known of a task that is done. */
+type Done = { custom_id: string } & Pick<NeedRow, "cost" | "price"> & Reserved;
+const DONE = `custom_id, cost, price, ${RESERVED}`;
 
 /** What recording writes to. */
-type Written = Pick<Store, "sql" | "counts">;
+type Written = Pick<Store, "sql" | "counts" | "purse">;
 
 /**
  * running → succeeded | failed | pending, as the report says. A report for an attempt that is not
@@ -44,7 +47,7 @@ export function record(
   nowMs: number,
   random: number,
 ): Recorded {
-  const { sql, counts } = store;
+  const { sql, counts, purse } = store;
   if (report.verdict.kind === "succeeded") {
     const [done] = sql.exec<Done>(SUCCEED, report.seq, report.attempt).toArray();
     if (done !== undefined)
@@ -53,15 +56,18 @@ export function record(
   const { unauthorized, succeeded } = counts.get();
   const [task] = sql
     .exec<Held>(
-      `SELECT state, custom_id, failures, throttles, throttles_alone, throttled_at_success, cost,
-         claimed_at FROM task WHERE seq = ?1 AND attempt = ?2 AND (state = 'running' OR
+      `SELECT state, failures, throttles, throttles_alone, throttled_at_success,
+         claimed_at, ${DONE} FROM task WHERE seq = ?1 AND attempt = ?2 AND (state = 'running' OR
          state = 'pending' AND EXISTS (SELECT 1 FROM attempt
-           WHERE seq = ?1 AND attempt = ?2 AND verdict = 'lost'))`,
+           WHERE seq = ?1 AND attempt = ?2 AND verdict = 'lost' AND took_ms IS NULL))`,
       report.seq,
       report.attempt,
     )
     .toArray();
-  if (task === undefined) return { extraTokens: 0, unauthorized, verdict: undefined };
+  if (task === undefined) {
+    countLate(store, report);
+    return { extraTokens: 0, unauthorized, verdict: undefined };
+  }
   const throttled = report.verdict.kind === "throttled";
   // A 429 while others are answered is about this task, not about the upstream.
   const seen = task.throttled_at_success;
@@ -85,8 +91,9 @@ export function record(
   if (step.state !== "pending") return end(store, said, batchId, task, nowMs);
   addAttempt(sql, said, task.claimed_at, nowMs);
   const refused = isRefused(report) ? 1 : 0;
-  const change: ProgressChange = { ...report.usage, unauthorized: refused };
-  if (task.state === "running") Object.assign(change, { running: -1, pending: 1 });
+  const change: ProgressChange = { ...purse.spent(report.usage, task), unauthorized: refused };
+  if (task.state === "running")
+    Object.assign(change, released([task]), { running: -1, pending: 1 });
   counts.add(change);
   const extraTokens = extraTokensOf(report, task.cost);
   return { extraTokens, unauthorized: unauthorized + refused, verdict };
@@ -95,13 +102,11 @@ export function record(
 /** running → succeeded, which is what most reports say, without reading the task first. */
 const SUCCEED = `
   UPDATE task SET state = 'succeeded', not_before = 0, holder = NULL
-  WHERE seq = ? AND attempt = ? AND state = 'running' RETURNING custom_id, cost`;
-
-type Done = Pick<Held, "custom_id" | "cost">;
+  WHERE seq = ? AND attempt = ? AND state = 'running' RETURNING ${DONE}`;
 
 /** The outcome of a task that has just moved to a final state, and what it changes in the counts. */
 function end(
-  { sql, counts }: Written,
+  { sql, counts, purse }: Written,
   report: Report,
   batchId: string,
   task: Done & Pick<Held, "state">,
@@ -123,12 +128,45 @@ function end(
   );
   const { unauthorized } = counts.get();
   const now = succeeded ? 0 : unauthorized + (isRefused(report) ? 1 : 0);
-  const change: ProgressChange = { ...report.usage, unauthorized: now - unauthorized };
+  const change: ProgressChange = {
+    ...purse.spent(report.usage, task),
+    unauthorized: now - unauthorized,
+  };
+  if (task.state === "running") Object.assign(change, released([task]));
+  else forgetLoss(sql, report);
   change[task.state] = -1;
   change[ok ? "succeeded" : "failed"] = 1;
   change[ok ? "output_bytes" : "error_bytes"] = byteLength(line) + 1;
   counts.add(change);
   return { extraTokens: extraTokensOf(report, task.cost), unauthorized: now, verdict };
+}
+
+/**
+ * Counts what a call took whose task was given to somebody else meanwhile: its answer is of no use,
+ * but paid for. Once: the row of the lost attempt then knows how long the call took, and a report of
+ * it counts no more, even if its task is open again.
+ */
+function countLate({ sql, counts, purse }: Written, report: Report): void {
+  if (report.usage === undefined) return;
+  const { result, seq, attempt } = report;
+  const counted = sql
+    .exec(
+      `UPDATE attempt SET took_ms = ?, status_code = ?
+       WHERE seq = ? AND attempt = ? AND verdict = 'lost' AND took_ms IS NULL RETURNING seq`,
+      report.tookMs,
+      result.kind === "answered" ? result.status : null,
+      seq,
+      attempt,
+    )
+    .toArray();
+  if (counted.length === 0) return;
+  const task = sql.exec<Done>(`SELECT ${DONE} FROM task WHERE seq = ?`, seq).one();
+  counts.add(purse.spent(report.usage, task));
+}
+
+/** An attempt that ended its task has no row of its own, and was not lost after all. */
+function forgetLoss(sql: Sql, { seq, attempt }: Report): void {
+  sql.exec("DELETE FROM attempt WHERE seq = ? AND attempt = ? AND verdict = 'lost'", seq, attempt);
 }
 
 function isRefused({ result }: Report): boolean {

@@ -4,7 +4,9 @@ import { BatchRows } from "./batch-row.ts";
 import { Closing } from "./closing.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Holders } from "./holders.ts";
+import { Prices } from "./prices.ts";
 import { Progress } from "./progress.ts";
+import { Purse } from "./purse.ts";
 import { Tasks } from "./tasks.ts";
 
 /** Everything a Batch keeps. All SQL of the Batch is in this folder. */
@@ -12,6 +14,8 @@ export class Store {
   readonly sql: Sql;
   readonly rows: BatchRows;
   readonly counts: Progress;
+  readonly prices: Prices;
+  readonly purse: Purse;
   readonly tasks: Tasks;
   readonly closing: Closing;
   readonly holders: Holders;
@@ -24,7 +28,9 @@ export class Store {
     this.sql = storage.sql;
     this.rows = new BatchRows(storage.sql);
     this.counts = new Progress(storage.sql);
-    this.tasks = new Tasks(storage.sql, this.counts);
+    this.prices = new Prices(storage.sql);
+    this.purse = new Purse(storage.sql, this.rows, this.counts, this.prices);
+    this.tasks = new Tasks(storage.sql, this.counts, this.purse);
     this.closing = new Closing(storage.sql, this.counts);
     this.holders = new Holders(storage.sql);
     this.deliveries = new Deliveries(storage.sql);
@@ -49,6 +55,7 @@ export class Store {
     } catch (error) {
       this.counts.undo(before);
       this.rows.forget();
+      this.prices.forget();
       this.holders.forget();
       throw error;
     } finally {

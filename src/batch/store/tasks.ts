@@ -1,6 +1,8 @@
+import type { Amount } from "../../core/budget.ts";
 import type { Sql } from "../../core/sql.ts";
 import type { Claim } from "../exchange.ts";
 import type { Progress } from "./progress.ts";
+import { NEED, type NeedRow, type Purse, RESERVED, type Reserved, released } from "./purse.ts";
 
 /** A claimed task: what a consumer needs to call the upstream. */
 export interface Claimed {
@@ -10,7 +12,13 @@ export interface Claimed {
   body: string;
 }
 
-type Open = { seq: number; cost: number; bytes: number };
+type Open = NeedRow & { seq: number; bytes: number };
+
+/** A task that may be handed out, and what its call reserves if the batch has a budget. */
+interface Next<T> {
+  row: T;
+  reserve: Amount | undefined;
+}
 
 /** CROSS JOIN: left to itself the planner would read all of `input` first. */
 const retries = (columns: string) => `
@@ -21,27 +29,30 @@ const freshes = (columns: string) => `
   WHERE seq >= ? AND state = 'pending' AND attempt = 0 ORDER BY seq LIMIT ?`;
 
 /** The statements for what is read of the tasks that are next: only their cost, or all. */
-const COSTS = { retries: retries("cost"), freshes: freshes("cost") };
-const BODIES = { retries: retries("cost, body"), freshes: freshes("cost, body") };
+const COSTS = { retries: retries(NEED), freshes: freshes(NEED) };
+const BODIES = { retries: retries(`${NEED}, body`), freshes: freshes(`${NEED}, body`) };
 
 /** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
 export class Tasks {
   readonly #sql: Sql;
   readonly #counts: Progress;
+  readonly #purse: Purse;
   /** No task before this one is fresh (never attempted). Derived, so never stored. */
   #firstFresh: number | undefined;
 
-  constructor(sql: Sql, counts: Progress) {
+  constructor(sql: Sql, counts: Progress, purse: Purse) {
     this.#sql = sql;
     this.#counts = counts;
+    this.#purse = purse;
   }
 
   /**
-   * The next tasks that may be handed out now: due retries first, then in input order. At most
-   * `limit` of them and `maxBytes` of bodies, but at least one.
+   * The next tasks that may be handed out now: due retries first, then in input order, up to the
+   * first that the budget does not pay for. At most `limit` of them and `maxBytes` of bodies, but at
+   * least one.
    */
   next(limit: number, maxBytes: number, nowMs: number): Open[] {
-    return this.#next<Open>(COSTS, limit, maxBytes, nowMs);
+    return this.#next<Open>(COSTS, limit, maxBytes, nowMs).map(({ row }) => row);
   }
 
   #next<T extends Open>(
@@ -49,25 +60,61 @@ export class Tasks {
     limit: number,
     maxBytes: number,
     nowMs: number,
-  ): T[] {
-    const open: T[] = [];
+  ): Next<T>[] {
+    const open: Next<T>[] = [];
+    const pay = this.#purse.payer();
     let bytes = 0;
+    let full = limit <= 0;
     const add = (rows: Iterable<T>): void => {
       for (const row of rows) {
         bytes += row.bytes;
-        if (bytes > maxBytes && open.length > 0) return;
-        open.push(row);
+        full = bytes > maxBytes && open.length > 0;
+        const reserve = full ? undefined : pay?.(row);
+        full ||= reserve === null;
+        if (full) return;
+        open.push({ row, reserve: reserve ?? undefined });
       }
     };
-    if (limit <= 0) return open;
+    if (full) return open;
     add(this.#sql.exec<T>(retries, nowMs, limit));
-    if (open.length === limit || bytes > maxBytes) return open;
+    if (full || open.length === limit) return open;
     add(this.#sql.exec<T>(freshes, this.#fresh(), limit - open.length));
     return open;
   }
 
+  /**
+   * Tasks at the head of either line (retries, and fresh ones) that the budget will never pay for,
+   * whatever the calls in flight turn out to take. At most `limit` of each line are looked at.
+   */
+  unaffordable(limit: number): number[] {
+    const isStopped = this.#purse.stopper();
+    if (isStopped === undefined) return [];
+    const retries = this.#sql.exec<Open>(
+      `SELECT seq, ${NEED} FROM task WHERE state = 'pending' AND attempt > 0
+       ORDER BY not_before, seq LIMIT ?`,
+      limit,
+    );
+    const seqs = retries.toArray().flatMap((row) => (isStopped(row) ? [row.seq] : []));
+    const fresh = this.#sql.exec<Open>(
+      `SELECT seq, ${NEED} FROM task WHERE seq >= ? AND state = 'pending' AND attempt = 0
+       ORDER BY seq LIMIT ?`,
+      this.#fresh(),
+      limit,
+    );
+    for (const row of fresh) {
+      // Those before it were closed: the next look need not pass them again.
+      if (seqs.length === 0) this.#firstFresh = row.seq;
+      if (!isStopped(row)) break;
+      seqs.push(row.seq);
+    }
+    return seqs;
+  }
+
   /** How many tasks may be handed out now, counted up to `cap`. */
   ready(total: number, cap: number, nowMs: number): number {
+    if (this.#purse.means() !== undefined) {
+      return this.next(cap, Number.POSITIVE_INFINITY, nowMs).length;
+    }
     // Fresh tasks are the end of the input, as long as the batch hands out tasks at all.
     const fresh = Math.max(0, total - this.#fresh());
     if (fresh >= cap) return cap;
@@ -99,18 +146,21 @@ export class Tasks {
     const open = this.#next<Open & { body: string }>(BODIES, limit, maxBytes, nowMs);
     if (open.length === 0) return [];
     const moved = this.#sql.exec<{ seq: number; attempt: number }>(
-      `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?
+      `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?,
+         reserved_tokens = 0, reserved_cost = 0
        WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'pending' RETURNING seq, attempt`,
       holder,
       nowMs,
-      JSON.stringify(open.map(({ seq }) => seq)),
+      JSON.stringify(open.map(({ row }) => row.seq)),
     );
     const attempts = new Map<number, number>();
     for (const { seq, attempt } of moved) attempts.set(seq, attempt);
     const claimed: Claimed[] = [];
-    for (const { seq, body } of open) {
+    for (const { row, reserve } of open) {
+      const { seq, body } = row;
       const attempt = attempts.get(seq);
       if (attempt === undefined) continue;
+      if (reserve !== undefined) this.#purse.reserve(seq, reserve);
       if (attempt === 1) this.#firstFresh = seq + 1;
       claimed.push({ seq, attempt, body });
     }
@@ -137,16 +187,17 @@ export class Tasks {
       kept,
     );
     const moved = this.#sql
-      .exec(
+      .exec<Reserved>(
         `UPDATE task SET state = 'pending', holder = NULL, not_before = ? WHERE ${theirs}
-         RETURNING seq`,
+         RETURNING ${RESERVED}`,
         nowMs,
         holder,
         kept,
       )
-      .toArray().length;
-    if (moved > 0) this.#counts.add({ running: -moved, pending: moved });
-    return moved;
+      .toArray();
+    const count = moved.length;
+    if (count > 0) this.#counts.add({ ...released(moved), running: -count, pending: count });
+    return count;
   }
 
   /** Forgets what was derived: after a transaction that was undone. */
@@ -186,7 +237,8 @@ export class Tasks {
       )
       .toArray().length;
     this.#firstFresh = undefined;
-    const { failed, cancelled, expired, error_bytes, unauthorized } = this.#counts.get();
+    const { failed, cancelled, expired, error_bytes, unauthorized, budget_stopped } =
+      this.#counts.get();
     this.#counts.add({
       pending: failed + cancelled + expired,
       failed: -failed,
@@ -194,6 +246,7 @@ export class Tasks {
       expired: -expired,
       error_bytes: -error_bytes,
       unauthorized: -unauthorized,
+      budget_stopped: -budget_stopped,
     });
     return moved;
   }

@@ -7,6 +7,7 @@ import { migrations, type ProgressRow } from "../../../src/batch/schema.ts";
 import type { NewBatch } from "../../../src/batch/store/batch-row.ts";
 import { addTasks } from "../../../src/batch/store/intake.ts";
 import { Store } from "../../../src/batch/store/store.ts";
+import { readConfig } from "../../../src/config.ts";
 import type { Verdict } from "../../../src/core/outcome.ts";
 import { batchStub } from "../../../src/stubs.ts";
 import { newBatchId } from "../../../src/wire/ids.ts";
@@ -28,6 +29,8 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     max_concurrency: null,
     priority: 10,
     output_expires_after_s: null,
+    max_tokens_total: null,
+    max_cost: null,
     webhook_url: null,
     webhook_secret: null,
     on_unknown: "retry",
@@ -63,6 +66,7 @@ export async function plant<R>(
 ): Promise<R> {
   const stub = stubOf(batch);
   const result = await runInDurableObject(stub, async (_, state) => {
+    const { prices } = readConfig(env);
     await new SQLSchemaMigrations({ doStorage: state.storage, migrations }).runAll();
     const store = new Store(state.storage);
     store.transaction(() => {
@@ -71,9 +75,11 @@ export async function plant<R>(
         customId: `task-${index}`,
         body: chat(prompt),
         cost: 10,
+        inputTokens: 4,
+        outputTokens: 6,
         model: "m",
       }));
-      addTasks(store, tasks);
+      addTasks(store, tasks, prices);
       store.rows.begin("m", Date.now());
     });
     return then(store, state);

@@ -47,7 +47,14 @@ export class TestProject {
   /** Opens a batch of one task, whose prompt may name a fault. */
   async open(change: Partial<NewBatch> = {}, prompt = "announced"): Promise<NewBatch> {
     const batch = newBatch({ project: this.name, ...change });
-    const task = { customId: "t", body: chat(unique(prompt)), cost: 10, model: "m" };
+    const task = {
+      customId: "t",
+      body: chat(unique(prompt)),
+      cost: 10,
+      inputTokens: 4,
+      outputTokens: 6,
+      model: "m",
+    };
     const opened = await stubOf(batch).open(batch, batch.source_key === null ? [task] : null);
     if (!opened.ok) throw new Error(opened.problem.message);
     return batch;
