@@ -11,6 +11,7 @@ import { addChangeBatchRoute } from "./change-batch.ts";
 import { addCreateBatchRoute } from "./create-batch.ts";
 import { addCreateFileRoute } from "./create-file.ts";
 import { addDeliveryRoutes } from "./deliveries.ts";
+import { decodeBody } from "./encoding.ts";
 import { atMessages, failureResponse, problemResponse } from "./errors.ts";
 import { addEventsRoute } from "./events.ts";
 import { addFileRoutes } from "./files.ts";
@@ -74,6 +75,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addDocument(app);
   app.use("/v1/organization/*", authenticateAdmin);
   app.use("/v1/*", authenticate);
+  app.use("/v1/*", decodeBody);
   app.use("/v1/*", once);
   app.use("/metrics", authenticate);
   addMetricsRoute(app);

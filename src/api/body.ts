@@ -15,8 +15,38 @@ export async function readText(
     const text = await readCapped(request, maxBytes, { fatal: true });
     if (text !== undefined) return ok(text);
   } catch (error) {
-    const message = `The body broke off or is not valid UTF-8: ${String(error)}.`;
-    return refuse("invalid_request", message, undefined, "invalid_body");
+    return brokeOff(` or is not valid UTF-8: ${String(error)}`);
   }
+  return tooLarge(maxBytes, advice);
+}
+
+/** A request's body as it came. */
+export async function readBytes(request: Request, maxBytes: number): Promise<Result<Uint8Array>> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of request.body ?? []) {
+      length += chunk.byteLength;
+      if (length > maxBytes) return tooLarge(maxBytes);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    return brokeOff(`: ${String(error)}`);
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return ok(all);
+}
+
+function brokeOff(how: string): Result<never> {
+  const message = `The body broke off${how}.`;
+  return refuse("invalid_request", message, undefined, "invalid_body");
+}
+
+function tooLarge(maxBytes: number, advice = ""): Result<never> {
   return refuse("too_large", `The body is longer than ${maxBytes} bytes. ${advice}`.trim());
 }

@@ -59,7 +59,7 @@ export function addDocument(app: OpenAPIHono<AppEnv>): void {
     scheme: "bearer",
     description: "MUSTER_ADMIN_KEY. It opens /v1/organization and nothing else.",
   });
-  app.get("/openapi.json", (c) => c.json(withKeys(app.getOpenAPI31Document(ABOUT))));
+  app.get("/openapi.json", (c) => c.json(withBodies(app.getOpenAPI31Document(ABOUT))));
 }
 
 const ABOUT = {
@@ -91,13 +91,19 @@ const ABOUT = {
   ],
 };
 
-/** Adds to every POST what `Idempotency-Key` does there; see once.ts. */
-function withKeys(document: ReturnType<OpenAPIHono["getOpenAPI31Document"]>) {
-  for (const [path, { post }] of Object.entries(document.paths ?? {})) {
+/**
+ * Adds to every POST what `Idempotency-Key` does there, see once.ts; and to every route that takes a
+ * body how that may be refused before anybody reads it, see encoding.ts.
+ */
+function withBodies(document: ReturnType<OpenAPIHono["getOpenAPI31Document"]>) {
+  for (const [path, { post, patch }] of Object.entries(document.paths ?? {})) {
+    const shape = atMessages(path) ? "AnthropicError" : "Error";
+    for (const route of [post, patch]) {
+      if (route !== undefined) route.responses = { ...bodyRefusals(shape), ...route.responses };
+    }
     if (post === undefined || atOrganization(path)) continue;
     post.parameters = [...(post.parameters ?? []), KEY];
-    const refusals = keyRefusals(atMessages(path) ? "AnthropicError" : "Error");
-    post.responses = { ...refusals, ...post.responses };
+    post.responses = { ...keyRefusals(shape), ...post.responses };
   }
   return document;
 }
@@ -111,13 +117,21 @@ const KEY = {
 };
 
 /** @param shape of errors, by its name among the schemas. */
+function refusalAs(shape: string, description: string) {
+  const schema = { $ref: `#/components/schemas/${shape}` };
+  return { description, content: { "application/json": { schema } } };
+}
+
 function keyRefusals(shape: string) {
-  const refusedAs = (description: string) => ({
-    description,
-    content: { "application/json": { schema: { $ref: `#/components/schemas/${shape}` } } },
-  });
   return {
-    409: refusedAs("A request with this Idempotency-Key is still under way. Send it again."),
-    422: refusedAs("This Idempotency-Key came with another request before."),
+    409: refusalAs(shape, "A request with this Idempotency-Key is still under way. Send it again."),
+    422: refusalAs(shape, "This Idempotency-Key came with another request before."),
+  };
+}
+
+function bodyRefusals(shape: string) {
+  return {
+    413: refusalAs(shape, "The body is too long, or inflates to too much."),
+    415: refusalAs(shape, "A Content-Encoding other than gzip."),
   };
 }

@@ -11,6 +11,7 @@ import { readUsage } from "../core/usage.ts";
 import { ENDPOINTS } from "../wire/batch.ts";
 import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import type { AppEnv } from "./auth.ts";
+import { readBytes } from "./body.ts";
 import { problemResponse } from "./errors.ts";
 import { sha256 } from "./once.ts";
 import { refusal } from "./openapi.ts";
@@ -76,11 +77,9 @@ export function addSingleCallRoutes(app: OpenAPIHono<AppEnv>): void {
 }
 
 async function passOn(c: Context<AppEnv>, endpoint: string): Promise<Response> {
-  const bytes = await readBytes(c.req.raw, MAX_BODY_BYTES);
-  if (bytes === undefined) {
-    const message = `The body is longer than ${MAX_BODY_BYTES} bytes.`;
-    return problemResponse(c, { code: "too_large", message });
-  }
+  const read = await readBytes(c.req.raw, MAX_BODY_BYTES);
+  if (!read.ok) return problemResponse(c, read.problem);
+  const bytes = read.value;
   const body = parse(bytes);
   const model = modelOf(body);
   const { upstreams } = readConfig(c.env);
@@ -268,21 +267,4 @@ function parse(bytes: Uint8Array): unknown {
 function modelOf(body: unknown): string {
   const has = typeof body === "object" && body !== null && "model" in body;
   return has && typeof body.model === "string" ? body.model : "";
-}
-
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.byteLength;
-    if (length > maxBytes) return undefined;
-    chunks.push(chunk);
-  }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return all;
 }

@@ -1,0 +1,97 @@
+import { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import { createMiddleware } from "hono/factory";
+import type { Problem } from "../wire/errors.ts";
+import type { AppEnv } from "./auth.ts";
+import { problemResponse } from "./errors.ts";
+
+/**
+ * Bodies that come compressed. Whoever reads one below gets what was in it, as a stream that is
+ * inflated as it is read, and counts that against the door's own limit. So a bomb takes no memory;
+ * the ratio bounds the time it takes.
+ */
+
+/** What a body may always come to: as much as any door takes at once. */
+const ALWAYS_BYTES = 16 * 1024 * 1024;
+/** Beyond that, how many times its length. Request lines shrink to a tenth; zeros to a thousandth. */
+const MAX_RATIO = 100;
+
+/** Inflates the body of a request with `Content-Encoding: gzip`; refuses any other encoding. */
+export const decodeBody = createMiddleware<AppEnv>(async (c, next) => {
+  const encoding = c.req.header("content-encoding")?.trim().toLowerCase() ?? "";
+  const { body, url, method, headers: sent, signal } = c.req.raw;
+  const takesBody = method === "POST" || method === "PATCH";
+  if (!takesBody || body === null || encoding === "" || encoding === "identity") return next();
+  if (encoding !== "gzip" && encoding !== "x-gzip") {
+    const response = problemResponse(c, {
+      code: "unsupported_media_type",
+      message: `Content-Encoding takes gzip, or is left out; it is '${encoding}'.`,
+      param: "Content-Encoding",
+    });
+    // Of a 415 that means the encodings taken (RFC 9110, 15.5.16).
+    response.headers.set("accept-encoding", "gzip");
+    return response;
+  }
+  const inflating = inflate(body);
+  const headers = new Headers(sent);
+  headers.delete("content-encoding");
+  headers.delete("content-length");
+  c.req.raw = new Request(url, { method, headers, signal, body: inflating.stream });
+  await next();
+  const problem = inflating.problem();
+  if (problem === undefined || c.res.ok) return undefined;
+  // Whoever read the body only knows that it broke off.
+  const refusal = problemResponse(c, problem);
+  c.res = undefined;
+  c.res = refusal;
+  return undefined;
+});
+
+interface Inflating {
+  /** Breaks off where something is wrong. */
+  stream: ReadableStream<Uint8Array>;
+  /** What that was. */
+  problem(): Problem | undefined;
+}
+
+function inflate(body: ReadableStream<Uint8Array>): Inflating {
+  const source = Readable.fromWeb(body as never);
+  // Node's, not the platform's own: that one inflates a chunk whole before any of it is read, and
+  // takes no file of several members.
+  const gunzip = createGunzip();
+  source.on("error", (error) => gunzip.destroy(error));
+  // The iterator tells of it, but listens only once somebody reads.
+  gunzip.on("error", () => undefined);
+  source.pipe(gunzip);
+  const inflated = gunzip[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>;
+  let problem: Problem | undefined;
+  let bytes = 0;
+  const stop = () => {
+    gunzip.destroy();
+    source.destroy();
+  };
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await inflated.next();
+          if (done) return controller.close();
+          bytes += value.byteLength;
+          if (bytes <= Math.max(ALWAYS_BYTES, MAX_RATIO * gunzip.bytesWritten)) {
+            return controller.enqueue(value);
+          }
+          const message = `The body inflates to more than ${MAX_RATIO} times its length. Send it without Content-Encoding.`;
+          problem = { code: "too_large", message };
+        } catch (error) {
+          const message = `The body broke off or is not valid gzip: ${String(error)}.`;
+          problem = { code: "invalid_request", message, reason: "invalid_body" };
+        }
+        stop();
+        return controller.error(new Error(problem.message));
+      },
+      cancel: stop,
+    },
+    { highWaterMark: 0 },
+  );
+  return { stream, problem: () => problem };
+}
