@@ -21,6 +21,7 @@ import {
 import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
+import type { Quotas } from "../wire/quota.ts";
 import {
   describeIssue,
   type Inline,
@@ -92,7 +93,14 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
     if (turn instanceof Response) return turn;
     const asked = readBody(text, c.req.raw.headers, readConfig(c.env));
     if (!asked.ok) return problemResponse(c, asked.problem);
-    const opened = await openBatch(c.env, c.get("project"), asked.value, bodySha256, turn);
+    const opened = await openBatch(
+      c.env,
+      c.get("project"),
+      asked.value,
+      bodySha256,
+      turn,
+      c.get("quotas"),
+    );
     if (!opened.ok) return problemResponse(c, opened.problem);
     const { batch, again } = opened.value;
     if (again) c.header(REPLAYED, "true");
@@ -212,6 +220,7 @@ export async function openBatch(
   asked: Asked,
   bodySha256: string,
   turn: Turn,
+  quotas: Quotas,
 ): Promise<Result<Opened>> {
   const config = readConfig(env);
   if (config.upstreams.length === 0) {
@@ -241,11 +250,13 @@ export async function openBatch(
   const index = projectStub(env, project);
   let sourceKey: string | null = null;
   let inputSha256: string | null = bodySha256;
+  let tasks = asked.tasks?.length ?? asked.announced ?? 0;
   if (asked.inputFileId !== null) {
     const file = await index.getFile(asked.inputFileId);
     if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
     sourceKey = file.value.r2_key;
     inputSha256 = file.value.sha256;
+    tasks = asked.announced ?? file.value.lines ?? 0;
     if (sourceKey === null || file.value.purpose !== "batch") {
       const takes = "input_file_id takes a file uploaded with purpose 'batch'.";
       return refuse("invalid_request", takes, "input_file_id");
@@ -256,7 +267,10 @@ export async function openBatch(
       ? null
       : (webhook.secret ?? newSecret(crypto.getRandomValues(new Uint8Array(32))));
   const made = newBatchId(turn.seed);
-  const id = await index.addBatch(made, asked.endpoint, turn.fingerprint, turn.isRetry);
+  const { fingerprint, isRetry } = turn;
+  const added = await index.addBatch(made, asked.endpoint, fingerprint, isRetry, tasks, quotas);
+  if (!added.ok) return added;
+  const id = added.value;
   const nowMs = Date.now();
   const batch: NewBatch = {
     project,

@@ -11,9 +11,13 @@ import { viewOfFile } from "./file-view.ts";
 import { type FormRules, receiveForm } from "./form.ts";
 import { sha256 } from "./once.ts";
 import { onFiles, refusal, refusals } from "./openapi.ts";
+import { hasRoom } from "./room.ts";
 
 const ANCHOR = "expires_after[anchor]";
 const SECONDS = "expires_after[seconds]";
+
+/** Of a request's length, what is the form's own at most; the file's is known once it came. */
+const FORM_BYTES = 2_048;
 
 const RULES: FormRules = {
   file: "file",
@@ -59,6 +63,10 @@ export function addCreateFileRoute(app: OpenAPIHono<AppEnv>): void {
     const once = c.get("once");
     const project = c.get("project");
     const index = projectStub(c.env, project);
+    const quotas = c.get("quotas");
+    const announced = Number(c.req.header("content-length") ?? 0) - FORM_BYTES;
+    const room = await hasRoom(index, { bytes: Math.max(1, announced || 0) }, quotas);
+    if (!room.ok) return problemResponse(c, room.problem);
     const key = `files/${project}/${newFileId(once.seed)}`;
     await index.expectBytes(key);
     const received = await receiveForm(c.req.raw, c.env.FILES, key, RULES);
@@ -77,18 +85,27 @@ export function addCreateFileRoute(app: OpenAPIHono<AppEnv>): void {
       await c.env.FILES.delete(key);
       return problemResponse(c, keptMs.problem);
     }
-    const kept = await index.addFile({
-      id: newFileId(turn.seed),
-      purpose: "batch",
-      filename: file.filename,
-      bytes: file.bytes,
-      created_at: nowMs,
-      expires_at: nowMs + keptMs.value,
-      r2_key: key,
-      sha256: file.sha256,
-      batch_id: null,
-      kind: null,
-    });
+    const added = await index.addFile(
+      {
+        id: newFileId(turn.seed),
+        purpose: "batch",
+        filename: file.filename,
+        bytes: file.bytes,
+        created_at: nowMs,
+        expires_at: nowMs + keptMs.value,
+        r2_key: key,
+        sha256: file.sha256,
+        lines: file.lines,
+        batch_id: null,
+        kind: null,
+      },
+      quotas,
+    );
+    if (!added.ok) {
+      await c.env.FILES.delete(key);
+      return problemResponse(c, added.problem);
+    }
+    const kept = added.value;
     // It was there: an earlier try got as far as this, and its bytes are kept.
     if (kept.r2_key !== key) await c.env.FILES.delete(key);
     return c.json(viewOfFile(kept), 200);

@@ -39,7 +39,9 @@ const STATUS: Record<Problem["code"], ContentfulStatusCode> = {
 /** The answer to a request that was refused, in the error shape of the door it came to. */
 export function problemResponse(c: Context<AppEnv>, problem: Problem): Response {
   const status = STATUS[problem.code];
-  if (atMessages(c.req.path)) return anthropicResponse(c, status, problem.message);
+  if (atMessages(c.req.path)) {
+    return withAdvice(problem, anthropicResponse(c, status, problem.message));
+  }
   const body: ErrorBody = {
     error: {
       message: problem.message,
@@ -48,7 +50,18 @@ export function problemResponse(c: Context<AppEnv>, problem: Problem): Response 
       code: problem.reason ?? (problem.code === "invalid_request" ? null : problem.code),
     },
   };
-  return c.json(body, status);
+  return withAdvice(problem, c.json(body, status));
+}
+
+/**
+ * A quota is used up until something ends or is deleted, which takes a minute at least; the official
+ * clients need not try three times within one, and `x-should-retry` keeps them from it.
+ */
+function withAdvice({ code }: Problem, response: Response): Response {
+  if (code !== "quota_exceeded") return response;
+  response.headers.set("retry-after", "60");
+  response.headers.set("x-should-retry", "false");
+  return response;
 }
 
 /** The answer to a request that met a bug. */

@@ -17,7 +17,7 @@ export const refusals = {
   400: refusal("Wrong input; `param` names the field."),
   401: refusal("No key, or one that is not known."),
   403: refusal("The key's scope is `read`."),
-  429: refusal("Too many requests; `retry-after` says how long to wait."),
+  429: refusal("Too many requests, or a quota is used up; `retry-after` says how long to wait."),
   500: refusal("Muster failed."),
   503: refusal("Muster is not configured."),
 };

@@ -3,9 +3,13 @@ import { createHash } from "node:crypto";
 /** Parts of an R2 multipart upload: at least 5 MiB, all but the last of one size. */
 const PART_BYTES = 8 * 1024 * 1024;
 
+const LF = 0x0a;
+
 /** What was written; the hashes are in hex. */
 export interface StoredObject {
   bytes: number;
+  /** The last one may be without its end. */
+  lines: number;
   sha256: string;
   md5: string;
 }
@@ -31,12 +35,16 @@ export async function storeObject(
   let held: Uint8Array[] = [];
   let heldBytes = 0;
   let bytes = 0;
+  let ends = 0;
+  let last = LF;
   try {
     for await (const chunk of stream) {
       bytes += chunk.byteLength;
       // Read on to the end without keeping anything, or a form would never finish.
       if (bytes > maxBytes) continue;
       sha256.update(chunk);
+      for (let at = chunk.indexOf(LF); at >= 0; at = chunk.indexOf(LF, at + 1)) ends += 1;
+      last = chunk.at(-1) ?? last;
       md5.update(chunk);
       held.push(chunk);
       heldBytes += chunk.byteLength;
@@ -64,7 +72,8 @@ export async function storeObject(
       if (heldBytes > 0) parts.push(await inR2(upload.uploadPart(parts.length + 1, rest)));
       await inR2(upload.complete(parts));
     }
-    return { bytes, sha256: sha256.digest("hex"), md5: md5.digest("hex") };
+    const lines = last === LF ? ends : ends + 1;
+    return { bytes, lines, sha256: sha256.digest("hex"), md5: md5.digest("hex") };
   } catch (error) {
     await writing.catch(() => undefined);
     // R2 drops a multipart upload that nobody completes by itself, a week later.

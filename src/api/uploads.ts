@@ -56,7 +56,8 @@ function addCreate(app: OpenAPIHono<AppEnv>): void {
     if (!asked.ok) return problemResponse(c, asked.problem);
     const project = projectStub(c.env, c.get("project"));
     const id = newUploadId(c.get("once").making.seed);
-    return c.json(viewOf(await project.createUpload(id, asked.value)));
+    const made = await project.createUpload(id, asked.value, c.get("quotas"));
+    return made.ok ? c.json(viewOf(made.value)) : problemResponse(c, made.problem);
   });
 }
 
@@ -196,6 +197,7 @@ async function complete(
     expires_at: nowMs + keptMs,
     r2_key: key,
     sha256: stored.sha256,
+    lines: stored.lines,
     batch_id: null,
     kind: null,
   });

@@ -4,6 +4,7 @@ import type { Endpoint as BatchEndpoint } from "../wire/batch.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
+import type { Quotas } from "../wire/quota.ts";
 import type { NewUpload } from "../wire/upload.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
 import type { Digest } from "./digest.ts";
@@ -13,6 +14,7 @@ import type { EndpointAttempt, EndpointTarget, Subscriber } from "./endpoint-rpc
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
 import { Idempotency } from "./idempotency.ts";
 import type { OutputFile } from "./output-file.ts";
+import { type Addition, QuotaBook } from "./quotas.ts";
 import {
   type Endpoint,
   type EndpointAttemptRow,
@@ -53,10 +55,12 @@ export class Project extends DurableObject<Env> {
   readonly #endpoints: Endpoints;
   readonly #idempotency: Idempotency;
   readonly #doomed: Doomed;
+  readonly #quotas: QuotaBook;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#doomed = new Doomed(ctx.storage.sql);
+    this.#quotas = new QuotaBook(ctx.storage.sql);
     this.#endpoints = new Endpoints(ctx.storage.sql);
     this.#idempotency = new Idempotency(ctx.storage.sql);
     ctx.blockConcurrencyWhile(async () => {
@@ -71,22 +75,37 @@ export class Project extends DurableObject<Env> {
    * @param endpoint what it calls.
    * @param fingerprint of the request that asks for it, for a retry of it to be known by.
    * @param isRetry whether the request says that it was sent before.
-   * @returns the id to open the batch with: another one's, if this is a retry of its request.
+   * @param tasks how many it will have, as far as that is known.
+   * @returns the id to open the batch with: another one's, if this is a retry of its request. What is
+   *   there already is not refused for a quota.
    */
   addBatch(
     batchId: string,
     endpoint: BatchEndpoint,
     fingerprint: string | null,
     isRetry: boolean,
-  ): string {
+    tasks: number,
+    quotas: Quotas,
+  ): Result<string> {
     const store = this.#opened();
     const nowMs = Date.now();
     const before =
       isRetry && fingerprint !== null
         ? store.batchAskedWith(fingerprint, nowMs - RETRY_OF_MS)
         : undefined;
-    if (before === undefined) store.addBatch(batchId, endpoint, fingerprint, nowMs);
-    return before ?? batchId;
+    if (before !== undefined) return ok(before);
+    if (!store.hasBatch(batchId)) {
+      const room = this.#quotas.check({ batches: 1, tasks }, quotas, nowMs);
+      if (!room.ok) return room;
+      store.addBatch(batchId, endpoint, fingerprint, tasks, nowMs);
+    }
+    return ok(batchId);
+  }
+
+  /** Whether there is room for more, before the trouble of taking it. */
+  checkQuotas(more: Addition, quotas: Quotas): Result<null> {
+    this.#opened();
+    return this.#quotas.check(more, quotas, Date.now());
   }
 
   /**
@@ -173,11 +192,17 @@ export class Project extends DurableObject<Env> {
   }
 
   /** Puts an uploaded file into the index. @returns the file of that id: one that was there stays. */
-  addFile(row: FileRow): FileRow {
-    const kept = this.#opened().addFile(row);
+  addFile(row: FileRow, quotas: Quotas): Result<FileRow> {
+    const store = this.#opened();
+    const nowMs = Date.now();
+    if (store.file(row.id, nowMs) === undefined) {
+      const room = this.#quotas.check({ bytes: row.bytes }, quotas, nowMs);
+      if (!room.ok) return room;
+    }
+    const kept = store.addFile(row);
     if (row.r2_key !== null && kept.r2_key === row.r2_key) this.#doomed.spare(row.r2_key);
     this.#arm();
-    return kept;
+    return ok(kept);
   }
 
   /** Puts the files of a batch that ended into the index, and takes empty ones out. Repeatable. */
@@ -196,6 +221,7 @@ export class Project extends DurableObject<Env> {
         expires_at: expiresAtMs,
         r2_key: null,
         sha256: null,
+        lines: null,
         batch_id: batchId,
         kind,
       });
@@ -235,8 +261,14 @@ export class Project extends DurableObject<Env> {
   }
 
   /** See {@link Uploads.create}. */
-  createUpload(id: string, asked: NewUpload): UploadState {
-    return this.#uploads().create(id, asked, Date.now());
+  createUpload(id: string, asked: NewUpload, quotas: Quotas): Result<UploadState> {
+    const nowMs = Date.now();
+    // Its bytes count from now on, so its parts and its file need no look of their own.
+    if (!this.#uploads().has(id)) {
+      const room = this.#quotas.check({ bytes: asked.bytes }, quotas, nowMs);
+      if (!room.ok) return room;
+    }
+    return ok(this.#uploads().create(id, asked, nowMs));
   }
 
   /** See {@link Uploads.expectPart}. */

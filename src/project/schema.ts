@@ -4,7 +4,8 @@ import type { FilePurpose } from "../wire/file.ts";
 
 /**
  * The tables of a Project, and who writes them. Times are milliseconds since the epoch.
- * - `batch`: a row a batch, its index; everything else about it is in the batch's own object.
+ * - `batch`: a row a batch, its index, and how many tasks it was asked for with; everything else about
+ *   it is in the batch's own object.
  *   Written by store.ts.
  * - `digest`: a row a batch that told of itself; written by digests.ts, from the batch.
  * - `gone`: one row, the sums of the batches that were deleted, so that counters never fall.
@@ -183,6 +184,13 @@ export const migrations: SQLSchemaMigration[] = [
       CREATE INDEX IF NOT EXISTS batch_endpoint ON batch (endpoint, batch_id)
         WHERE endpoint IS NOT NULL;`,
   },
+  {
+    idMonotonicInc: 8,
+    description: "what quotas count before a batch tells of itself: its tasks, a file's lines",
+    sql: `
+      ALTER TABLE batch ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE file ADD COLUMN lines INTEGER;`,
+  },
 ];
 
 export type UploadRow = {
@@ -235,6 +243,8 @@ export type FileRow = {
   r2_key: string | null;
   /** Of an uploaded file's bytes, in hex. */
   sha256: string | null;
+  /** Of an uploaded file; null of one that was uploaded before they were counted. */
+  lines: number | null;
   /** The batch that an output file is read from, and which of its two. */
   batch_id: string | null;
   kind: "output" | "error" | null;

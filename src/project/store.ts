@@ -49,15 +49,27 @@ export class ProjectStore {
   }
 
   /** Adds a batch. Its id sorts by its time of creation. */
-  addBatch(batchId: string, endpoint: Endpoint, fingerprint: string | null, nowMs: number): void {
+  addBatch(
+    batchId: string,
+    endpoint: Endpoint,
+    fingerprint: string | null,
+    tasks: number,
+    nowMs: number,
+  ): void {
     this.#sql.exec(
-      `INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint, endpoint)
-       VALUES (?, ?, ?, ?)`,
+      `INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint, endpoint, tasks)
+       VALUES (?, ?, ?, ?, ?)`,
       batchId,
       nowMs,
       fingerprint,
       endpoint,
+      tasks,
     );
+  }
+
+  /** Whether a batch is in the index. */
+  hasBatch(batchId: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM batch WHERE batch_id = ?", batchId).toArray().length > 0;
   }
 
   /** The newest batch that was asked for with a fingerprint, if it is not older than a time. */
@@ -137,7 +149,7 @@ export class ProjectStore {
   addFile(row: FileRow): FileRow {
     this.#sql.exec(
       `INSERT OR IGNORE INTO file (id, purpose, filename, bytes, created_at, expires_at, r2_key,
-         sha256, batch_id, kind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         sha256, batch_id, kind, lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.id,
       row.purpose,
       row.filename,
@@ -148,6 +160,7 @@ export class ProjectStore {
       row.sha256,
       row.batch_id,
       row.kind,
+      row.lines,
     );
     return this.#sql.exec<FileRow>("SELECT * FROM file WHERE id = ?", row.id).one();
   }

@@ -60,6 +60,11 @@ export class Uploads {
     return this.#stateOf(this.#row(id), nowMs);
   }
 
+  /** Whether there is an upload of an id. */
+  has(id: string): boolean {
+    return this.#row(id) !== undefined;
+  }
+
   /** Announces a part, before its bytes are written under a key. */
   expectPart(id: string, key: string, nowMs: number): Result<null> {
     const open = this.#open(id, nowMs);

@@ -14,6 +14,14 @@ export interface Quotas {
   requestsPerMinute: number | null;
 }
 
+/** No bounds at all. */
+export const UNBOUNDED: Quotas = {
+  openBatches: null,
+  waitingTasks: null,
+  storedBytes: null,
+  requestsPerMinute: null,
+};
+
 const bound = (what: string) =>
   z
     .union([z.int().min(0).max(Number.MAX_SAFE_INTEGER), z.literal("none")], {

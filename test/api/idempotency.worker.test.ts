@@ -7,6 +7,7 @@ import type { BatchObject } from "../../src/wire/batch.ts";
 import type { FileObject } from "../../src/wire/file.ts";
 import { TURN_MS } from "../../src/wire/idempotency.ts";
 import { newBatchId } from "../../src/wire/ids.ts";
+import { UNBOUNDED } from "../../src/wire/quota.ts";
 import type {} from "../support/provided.ts";
 import {
   bodyOf,
@@ -330,9 +331,10 @@ function askedAgainAfter(batchId: string, ms: number): Promise<string> {
     const { fingerprint } = storage.sql
       .exec<{ fingerprint: string }>("SELECT fingerprint FROM batch WHERE batch_id = ?", batchId)
       .one();
-    return atTime(Date.now() + ms, () =>
-      object.addBatch(newBatchId(), "/v1/embeddings", fingerprint, true),
+    const asked = atTime(Date.now() + ms, () =>
+      object.addBatch(newBatchId(), "/v1/embeddings", fingerprint, true, 1, UNBOUNDED),
     );
+    return asked.ok ? asked.value : expect.fail(asked.problem.message);
   });
 }
 

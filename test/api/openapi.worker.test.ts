@@ -237,6 +237,21 @@ describe("real responses are as /openapi.json says", () => {
       [400, () => post("/v1/batches", "{")],
       [404, () => post("/v1/batches", { input_file_id: "x", endpoint: "/v1/responses" })],
       [413, () => post("/v1/batches", " ".repeat(16 * 1024 * 1024 + 1))],
+      [
+        429,
+        async () => {
+          const { id } = await newProject({ muster: { quotas: { open_batches: 0 } } });
+          const { value } = await newKey(id);
+          return post("/v1/batches", { model: "m", prompts: ["a"] }, value);
+        },
+      ],
+      [
+        403,
+        async () => {
+          const { value } = await newKey("default", { scopes: ["read"] });
+          return post("/v1/batches", { model: "m", prompts: ["a"] }, value);
+        },
+      ],
     ],
     "get /healthz": [[200, () => call("/healthz")]],
     "get /readyz": [[200, () => call("/readyz")]],

@@ -10,6 +10,7 @@ import type { AppEnv } from "../auth.ts";
 import { openBatch } from "../create-batch.ts";
 import { problemResponse } from "../errors.ts";
 import { REPLAYED } from "../once.ts";
+import { hasRoom } from "../room.ts";
 import { storeObject } from "../store-object.ts";
 import { takeRequests } from "./intake.ts";
 import {
@@ -53,6 +54,9 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
     const { upstreams, retentionMs } = readConfig(c.env);
     const unserved = unservedBy(upstreams, "/v1/messages");
     let wrote = false;
+    const quotas = c.get("quotas");
+    const room = await hasRoom(index, { batches: 1, tasks: 1 }, quotas);
+    if (!room.ok) return problemResponse(c, room.problem);
     const taken = await takeRequests(
       c.req.raw,
       // Without any, that is what is wrong, and not the model.
@@ -78,18 +82,24 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
     if (stored !== undefined) {
       const nowMs = Date.now();
       const batchId = newBatchId(turn.seed);
-      const kept = await index.addFile({
-        id: ownInputFileId(batchId),
-        purpose: "batch",
-        filename: `${messageBatchId(batchId)}.jsonl`,
-        bytes: stored.bytes,
-        created_at: nowMs,
-        expires_at: nowMs + retentionMs,
-        r2_key: key,
-        sha256: stored.sha256,
-        batch_id: null,
-        kind: null,
-      });
+      const added = await index.addFile(
+        {
+          id: ownInputFileId(batchId),
+          purpose: "batch",
+          filename: `${messageBatchId(batchId)}.jsonl`,
+          bytes: stored.bytes,
+          created_at: nowMs,
+          expires_at: nowMs + retentionMs,
+          r2_key: key,
+          sha256: stored.sha256,
+          lines: stored.lines,
+          batch_id: null,
+          kind: null,
+        },
+        quotas,
+      );
+      if (!added.ok) return without(problemResponse(c, added.problem));
+      const kept = added.value;
       // It was there: an earlier try got as far as this, and its bytes are kept.
       if (kept.r2_key !== key) await c.env.FILES.delete(key);
       inputFileId = kept.id;
@@ -108,6 +118,7 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
       },
       sha256,
       turn,
+      quotas,
     );
     // Nobody needs the file: there is no batch, or it is another one's request come again.
     if (inputFileId !== null && (!opened.ok || opened.value.again)) {

@@ -25,7 +25,9 @@ export const anthropicRefusals = {
   400: anthropicRefusal("Wrong input; the message begins with the field."),
   401: anthropicRefusal("No key, or one that is not known."),
   403: anthropicRefusal("The key's scope is `read`."),
-  429: anthropicRefusal("Too many requests; `retry-after` says how long to wait."),
+  429: anthropicRefusal(
+    "Too many requests, or a quota is used up; `retry-after` says how long to wait.",
+  ),
   500: anthropicRefusal("Muster failed."),
   503: anthropicRefusal("Muster is not configured."),
 };
