@@ -5,7 +5,7 @@ export default defineProject({
   test: {
     name: "node",
     include: [
-      "test/{core,wire,api,batch,consumer,webhooks,simulator,simulation,cli,bench}/**/*.test.ts",
+      "test/{config,core,town,wire,api,batch,consumer,webhooks,simulator,simulation,cli,bench}/**/*.test.ts",
       "test/config.test.ts",
     ],
     exclude: ["test/**/*.worker.test.ts"],

@@ -1,6 +1,7 @@
 import type { Route } from "../config/routes.ts";
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
 import { limiterStub } from "../stubs.ts";
+import { DEFAULT_PRIORITY } from "../wire/batch.ts";
 import { newSeed } from "../wire/ids.ts";
 import type { BatchRef } from "../wire/messages.ts";
 
@@ -16,6 +17,8 @@ const CONFIRM_MS = 30_000;
 
 /** What the Limiter is told when the call is over. */
 export type News = Pick<AcquireRequest, "extraTokens" | "throttled" | "answered">;
+
+const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
 
 /** One call in flight, until it is released. */
 export interface Permit {
@@ -40,14 +43,14 @@ export async function takePermit(
   const ref: BatchRef = { project, batch_id: `call_${newSeed()}` };
   const say = (route: Route, said: Partial<AcquireRequest>): Promise<AcquireReply> => {
     const quota = route.quota.name;
-    const silence = { held: 0, costs: [], ready: false, extraTokens: 0, answered: false };
-    return limiterStub(env, quota).acquire({ quota, ref, ...silence, ...said });
+    const silence = { held: 0, weight: DEFAULT_PRIORITY, costs: [], ready: 0, served: true };
+    return limiterStub(env, quota).acquire({ quota, ref, ...silence, ...NO_NEWS, ...said });
   };
   const endMs = Date.now() + waitMs;
   for (;;) {
     let retryInMs = Number.POSITIVE_INFINITY;
     for (const route of routes) {
-      const reply = await say(route, { costs: [cost], ready: true });
+      const reply = await say(route, { costs: [cost] });
       const [startInMs] = reply.startInMs;
       if (startInMs !== undefined) {
         await Promise.all(routes.filter((other) => other !== route).map((other) => say(other, {})));

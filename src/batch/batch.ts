@@ -129,6 +129,16 @@ export class Batch extends DurableObject<Env> {
     return (await this.#engine?.exchange(request)) ?? NOTHING;
   }
 
+  /** See {@link Engine.listen}. */
+  async listen(holder: string): Promise<void> {
+    await this.#engine?.listen(holder);
+  }
+
+  /** See {@link Engine.wake}. @param _quota whose Limiter has calls. */
+  wake(_quota: string): void {
+    this.#engine?.wake();
+  }
+
   /** See {@link Engine.poke}. */
   poke(): void {
     this.#engine?.poke();

@@ -22,6 +22,9 @@ const IDLE_MS = 2_000;
 /** How often a conversation with free lanes asks whether there is something for them. */
 const POLL_MS = 500;
 
+/** More tasks than one invocation has lanes need not be counted. */
+const MORE_MAX = 1_000;
+
 /** After this many 401s without a success between them the key is taken for bad. */
 const UNAUTHORIZED_LIMIT = 5;
 
@@ -41,6 +44,10 @@ export class Dispatch {
   #blockedUntilMs = 0;
   /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
   readonly #leaving = new Set<string>();
+  /** Conversations that wait to hear of free calls, by holder. */
+  readonly #listeners = new Map<string, () => void>();
+  /** The Limiter called when nobody listened; the next exchange asks. */
+  #unheard = false;
 
   constructor(store: Store, world: World, config: Config) {
     this.#store = store;
@@ -48,9 +55,13 @@ export class Dispatch {
     this.#config = config;
     this.#pointers = new Pointers(world);
     this.permits = new Permits({
+      nowMs: () => world.nowMs(),
+      weight: () => this.#row().priority,
       held: () => store.progress().running,
       costs: (want) => this.#costs(want),
-      ready: () => this.#ready(1) > 0,
+      ready: () => this.#ready(MORE_MAX),
+      served: () => store.holders.count() > 0,
+      called: () => this.called(),
       claim: (holder, startInMs) => this.#claim(holder, startInMs),
       acquire: (said) => {
         const row = this.#row();
@@ -85,11 +96,35 @@ export class Dispatch {
     return this.#store.tasks.nextDueMs(nowMs) ?? 0;
   }
 
+  /**
+   * Resolves when there may be calls for the batch that it did not get before. A holder listens once
+   * at a time.
+   */
+  listen(holder: string): Promise<void> {
+    this.#listeners.get(holder)?.();
+    this.#listeners.delete(holder);
+    // The call came before anybody listened.
+    if (this.#unheard) return Promise.resolve();
+    return new Promise((heard) => this.#listeners.set(holder, heard));
+  }
+
+  /** The Limiter has calls for the batch: whoever has free lanes is to ask. */
+  called(): void {
+    this.permits.wake();
+    this.#blockedUntilMs = 0;
+    const listening = [...this.#listeners.values()];
+    this.#listeners.clear();
+    for (const heard of listening) heard();
+    this.#unheard = listening.length === 0;
+    if (this.#unheard) this.wake(this.#world.nowMs());
+  }
+
   /** Takes a conversation's reports and gives it what is next. */
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const store = this.#store;
     if (store.rows.get() === undefined) return NOTHING;
     this.traffic.exchanges += 1;
+    if (request.want > 0) this.#unheard = false;
     // What this holder asked before and was never told of is void.
     this.permits.drop(request.holder);
     const nowMs = this.#world.nowMs();
@@ -99,20 +134,19 @@ export class Dispatch {
     const turn =
       want > 0 && isActive(this.#row())
         ? await this.permits.turn(request.holder, want)
-        : { tasks: [], retryInMs: null, invite: null };
-    if (turn.tasks.length === 0 && this.permits.owes()) {
-      this.#world.background(this.permits.tell());
-    }
+        : this.permits.idle;
 
     const row = this.#row();
     const waitMs = isActive(row) ? this.#waitMs(turn.retryInMs) : null;
     const end =
       turn.tasks.length === 0 &&
-      (request.leaving || waitMs === null || waitMs > IDLE_MS) &&
+      (request.leaving || waitMs === null || (waitMs > IDLE_MS && turn.blockedBy !== "calls")) &&
       store.tasks.heldBy(request.holder) === 0;
     if (end) {
       store.holders.remove(request.holder);
       this.#leaving.delete(request.holder);
+      this.#listeners.get(request.holder)?.();
+      this.#listeners.delete(request.holder);
       this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#world.nowMs() + turn.retryInMs;
       this.wake(this.#world.nowMs());
     }
@@ -121,7 +155,11 @@ export class Dispatch {
       this.#leaving.add(request.holder);
       this.wake(this.#world.nowMs());
     }
-    return { endpoint: row.endpoint, tasks: turn.tasks, waitMs, end, invite: turn.invite };
+    const told = turn.tasks.length > 0 || (!end && this.permits.asksSoon());
+    if (!told && this.permits.owes()) this.#world.background(this.permits.tell());
+    const more = waitMs === null ? 0 : this.#ready(MORE_MAX);
+    const { tasks, contended, invite } = turn;
+    return { endpoint: row.endpoint, tasks, more, waitMs, contended, end, invite };
   }
 
   /** Records what a conversation reports, and takes back what it never heard of. */
@@ -264,7 +302,7 @@ export class Dispatch {
     this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
     this.#world.background(
       this.#world
-        .announce(route.quota.name, refOf(row), ready)
+        .announce(route.quota.name, refOf(row), row.priority, ready)
         // Nobody is invited then; the pointers are on their way all the same.
         .catch(() => undefined),
     );
@@ -295,7 +333,9 @@ function isActive(row: BatchRow): boolean {
 export const NOTHING: ExchangeReply = {
   endpoint: "/v1/chat/completions",
   tasks: [],
+  more: 0,
   waitMs: null,
+  contended: false,
   end: true,
   invite: null,
 };

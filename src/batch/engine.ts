@@ -330,6 +330,16 @@ export class Engine {
     return reply;
   }
 
+  /** See {@link Dispatch.listen}. */
+  listen(holder: string): Promise<void> {
+    return this.#dispatch.listen(holder);
+  }
+
+  /** See {@link Dispatch.called}. */
+  wake(): void {
+    if (this.#store.rows.get() !== undefined) this.#dispatch.called();
+  }
+
   /** Looks after the batch now: for a pointer that ended in the dead-letter queue. */
   poke(): void {
     if (this.#store.rows.get() !== undefined) this.#arm(this.#world.nowMs() + 1);

@@ -64,8 +64,12 @@ export interface Assignment {
 export interface ExchangeReply {
   endpoint: Endpoint;
   tasks: Assignment[];
+  /** Tasks that could be handed out now if there were permits and lanes for them, up to a bound. */
+  more: number;
   /** When to ask again if nothing else happens; null when nothing more will come. */
   waitMs: number | null;
+  /** Other batches wait for calls, too: this one is called when it is its turn. */
+  contended: boolean;
   /** The conversation is over for the Batch: it has no task and gets none for now. */
   end: boolean;
   /** Another batch of the same upstream that nobody serves. */

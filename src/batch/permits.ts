@@ -7,6 +7,10 @@ export interface Turn {
   tasks: Assignment[];
   /** When to ask the Limiter again; null when it granted all that was asked. */
   retryInMs: number | null;
+  /** What the rest waits for; see `Grant`. */
+  blockedBy: AcquireReply["blockedBy"];
+  /** Others wait for calls, too: the Limiter calls when it is this batch's turn. */
+  contended: boolean;
   invite: BatchRef | null;
 }
 
@@ -15,12 +19,19 @@ export type News = Pick<AcquireRequest, "extraTokens" | "throttled" | "answered"
 
 /** The Batch's side of a turn; see engine.ts. */
 export interface Floor {
+  nowMs(): number;
+  /** The batch's weight where batches compete. */
+  weight(): number;
   /** Calls in flight now. */
   held(): number;
   /** Estimated tokens of the next tasks that may be handed out, at most `want` of them. */
   costs(want: number): number[];
-  /** Whether there is a task that may be handed out now. */
-  ready(): boolean;
+  /** Tasks that may be handed out now, counted up to a bound. */
+  ready(): number;
+  /** Whether there are conversations. */
+  served(): boolean;
+  /** The Limiter keeps calls for the batch: somebody is to come for them. */
+  called(): void;
   /** Claims the next tasks for a holder, one for each start. @throws when storage fails. */
   claim(holder: string, startInMs: readonly number[]): Assignment[];
   acquire(said: Omit<AcquireRequest, "quota" | "ref">): Promise<AcquireReply>;
@@ -34,6 +45,8 @@ interface Waiter {
 
 /** The Limiter did not answer; ask again soon. */
 const UNREACHABLE_RETRY_MS = 250;
+/** What an ask tells that is this near need not be told before it. */
+const SOON_MS = 500;
 
 /**
  * Gets permits in bulk: one call to the Limiter at a time, for all conversations that wait. Only
@@ -49,6 +62,10 @@ export class Permits {
   #asking: Promise<void> | undefined;
   /** Calls in flight as the Limiter has them; undefined when that is not known. */
   #acknowledged: number | undefined;
+  /** The Limiter has nothing before this time, and what that is for. */
+  #notBeforeMs = 0;
+  #blockedBy: AcquireReply["blockedBy"] = null;
+  #contended = false;
 
   constructor(floor: Floor) {
     this.#floor = floor;
@@ -66,10 +83,37 @@ export class Permits {
 
   /** Up to `want` tasks for a conversation, claimed in its name. Never throws. */
   turn(holder: string, want: number): Promise<Turn> {
+    const retryInMs = this.#blockedMs();
+    if (retryInMs > 0)
+      return Promise.resolve({ ...this.idle, retryInMs, blockedBy: this.#blockedBy });
     return new Promise((give) => {
       this.#waiting.push({ holder, want, give });
       void this.#ask();
     });
+  }
+
+  /** There may be calls for the batch, whatever was said before. */
+  wake(): void {
+    this.#notBeforeMs = 0;
+  }
+
+  /** Whether what is owed can wait for the next ask, which comes soon by itself. */
+  asksSoon(): boolean {
+    const blockedMs = this.#blockedMs();
+    return blockedMs > 0 && blockedMs <= SOON_MS && this.#blockedBy === "rate";
+  }
+
+  /** What a conversation without lanes is told: it asks for nothing. */
+  get idle(): Turn {
+    return { ...NO_TURN, contended: this.#contended };
+  }
+
+  /** How long asking is of no use; 0 when there is news that changes that. */
+  #blockedMs(): number {
+    if (this.#news?.throttled !== undefined || this.#acknowledged === undefined) return 0;
+    const ended = this.#floor.held() < this.#acknowledged;
+    if (this.#blockedBy === "calls" && ended) return 0;
+    return Math.max(0, this.#notBeforeMs - this.#floor.nowMs());
   }
 
   /** Ends a holder's turns that still wait, without tasks: it speaks anew, and nobody hears them. */
@@ -125,8 +169,14 @@ export class Permits {
     try {
       const costs = this.#floor.costs(this.#asked.reduce((sum, { want }) => sum + want, 0));
       const held = this.#floor.held();
-      reply = await this.#floor.acquire({ held, costs, ready: this.#floor.ready(), ...news });
+      const weight = this.#floor.weight();
+      const ready = Math.max(0, this.#floor.ready() - costs.length);
+      const served = this.#floor.served();
+      reply = await this.#floor.acquire({ held, weight, costs, ready, served, ...news });
       this.#acknowledged = held + reply.startInMs.length;
+      this.#notBeforeMs = this.#floor.nowMs() + (reply.retryInMs ?? 0);
+      this.#blockedBy = reply.blockedBy;
+      this.#contended = reply.contended;
     } catch {
       // What was granted and not heard of is corrected by the next ask's absolute number.
       this.#acknowledged = undefined;
@@ -134,13 +184,18 @@ export class Permits {
     }
     const asked = this.#asked;
     this.#asked = [];
+    if (reply?.kept) this.#floor.called();
     let starts = reply?.startInMs ?? [];
     let invite = reply?.invite ?? null;
-    const retryInMs = reply === undefined ? UNREACHABLE_RETRY_MS : reply.retryInMs;
+    const outcome: Omit<Turn, "tasks" | "invite"> = {
+      retryInMs: reply === undefined ? UNREACHABLE_RETRY_MS : reply.retryInMs,
+      blockedBy: reply === undefined ? "rate" : reply.blockedBy,
+      contended: reply?.contended ?? false,
+    };
     for (const { holder, want, give } of asked) {
       const tasks = this.#claim(holder, starts.slice(0, want));
       starts = starts.slice(tasks.length);
-      give({ tasks, retryInMs, invite });
+      give({ ...outcome, tasks, invite });
       invite = null;
     }
     // Fewer were claimed than granted: the batch was paused or ended meanwhile, or somebody left.
@@ -161,7 +216,13 @@ export class Permits {
 }
 
 const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
-const NO_TURN: Turn = { tasks: [], retryInMs: null, invite: null };
+const NO_TURN: Turn = {
+  tasks: [],
+  retryInMs: null,
+  blockedBy: null,
+  contended: false,
+  invite: null,
+};
 
 function longest(a: News["throttled"], b: News["throttled"]): News["throttled"] {
   if (a === undefined || b === undefined) return a ?? b;

@@ -15,7 +15,7 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     breathe: () => new Promise((resolve) => setTimeout(resolve, 0)),
     background: (work) => ctx.waitUntil(work),
     acquire: (request) => within(LIMITER_MS, limiterStub(env, request.quota).acquire(request)),
-    announce: (quota, ref, wanted) => limiterStub(env, quota).announce(ref, wanted),
+    announce: (quota, ref, weight, wanted) => limiterStub(env, quota).announce(ref, weight, wanted),
     sendPointers: async (messages) => {
       await env.TASKS.sendBatch(messages);
     },

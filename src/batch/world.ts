@@ -24,7 +24,7 @@ export interface World {
   background(work: Promise<unknown>): void;
   acquire(request: AcquireRequest): Promise<AcquireReply>;
   /** Tells the Limiter of work that nobody asks permits for. */
-  announce(quota: string, ref: BatchRef, wanted: number): Promise<void>;
+  announce(quota: string, ref: BatchRef, weight: number, wanted: number): Promise<void>;
   /** At most 100 pointers. */
   sendPointers(messages: { body: Pointer }[]): Promise<void>;
   /** The size of a file in R2, or undefined when there is none. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { UpstreamLimits } from "../core/admission.ts";
+import type { UpstreamLimits } from "../core/limits.ts";
 import {
   APIS,
   type Api,

@@ -27,6 +27,8 @@ export interface Ground {
   slots: Slots;
   memory: Memory;
   exchange(request: ExchangeRequest): Promise<ExchangeReply>;
+  /** Resolves when there may be calls that were not there before. */
+  listen(holder: string): Promise<void>;
   /** Opens a conversation with another batch in the same invocation. */
   invite(ref: BatchRef): void;
   /** Whether the invocation's time slice or call budget is over. */
@@ -39,6 +41,7 @@ export interface Ground {
 
 /** With free lanes and calls in flight, how often to ask whether there is more. */
 const POLL_MS = 500;
+const CONTENDED_MS = 5_000;
 /** Waits after an exchange that failed, doubled each time. */
 const BROKEN_BASE_MS = 100;
 const BROKEN_MAX_MS = 5_000;
@@ -71,11 +74,20 @@ export class Conversation implements Seeker {
   #hand = 0;
   /** Lanes that a call of its batch takes: the most it may be, until the Batch has told its tasks. */
   #weight: number;
+  /** Calls that the Batch had for it beyond those it gave, when it last spoke. */
+  #wants = Number.POSITIVE_INFINITY;
   #wake: (() => void) | undefined;
+  /** Whether the Batch was asked to say when there are calls, and whether it has. */
+  #listening = false;
+  #called = false;
 
   constructor(ground: Ground) {
     this.#ground = ground;
     this.#weight = ground.plan.unstreamed;
+  }
+
+  get wants(): number {
+    return this.#wants;
   }
 
   get weight(): number {
@@ -106,7 +118,7 @@ export class Conversation implements Seeker {
       const leaving = this.#ground.over();
       const full = !this.#ground.memory.hasRoom;
       if (leaving || full) this.#giveHand();
-      else this.#hand += this.#ground.lanes.take(this.#weight);
+      else this.#hand += this.#ground.lanes.take(this.#weight, this.#wants);
       const hand = this.#hand;
       const want = Math.floor(hand / this.#weight);
       this.#hand = 0;
@@ -125,6 +137,7 @@ export class Conversation implements Seeker {
       }
       broken = 0;
       for (const report of reports) this.#letGo(report);
+      this.#wants = reply.more;
       let used = 0;
       for (const task of reply.tasks) used += this.#start(task, reply.endpoint);
       this.#ground.lanes.give(hand - used);
@@ -165,9 +178,10 @@ export class Conversation implements Seeker {
   /** How long to want no lanes after a reply. */
   #restMs(reply: ExchangeReply, want: number): number {
     if (reply.waitMs === null) return POLL_MS;
+    // Where batches compete there is a call when it is this one's turn; that is not to be relied on.
+    if (reply.contended) return CONTENDED_MS;
     // Nothing was refused, only lanes were lacking: get in line for them.
-    if (want <= reply.tasks.length) return 0;
-    return this.#inFlight.size > 0 ? Math.min(reply.waitMs, POLL_MS) : reply.waitMs;
+    return want <= reply.tasks.length ? 0 : reply.waitMs;
   }
 
   /** @returns the lanes that the call takes. */
@@ -227,13 +241,36 @@ export class Conversation implements Seeker {
     if (hand > 0) this.#ground.lanes.give(hand);
   }
 
-  /** Waits for a report, for lanes (after a rest), or for the heartbeat. */
+  /** Has the Batch say when there are calls, beside all that may happen before. Once at a time. */
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    this.#ground.spend();
+    const heard = (called: boolean) => {
+      this.#listening = false;
+      this.#called = called;
+      if (called) this.#wake?.();
+    };
+    this.#ground.listen(this.#ground.holder).then(
+      () => heard(true),
+      // It asks by itself, then.
+      () => heard(false),
+    );
+  }
+
+  /** Waits for a report, for lanes (after a rest), for a call, or for the heartbeat. */
   async #news(restMs: number): Promise<void> {
     const { lanes, heartbeatMs } = this.#ground;
     const startMs = Date.now();
     const heartbeatAtMs = startMs + heartbeatMs;
     let seekAtMs = startMs + restMs;
+    if (restMs < Number.POSITIVE_INFINITY) this.#listen();
     for (;;) {
+      if (this.#called) {
+        this.#called = false;
+        lanes.waitFirst(this);
+        seekAtMs = Number.POSITIVE_INFINITY;
+      }
       if (this.#reports.length > 0 || this.#hand > 0) return;
       const nowMs = Date.now();
       if (nowMs >= heartbeatAtMs) return;

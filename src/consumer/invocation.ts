@@ -48,6 +48,7 @@ export async function serve(refs: readonly BatchRef[], env: Env): Promise<void> 
       slots,
       memory,
       exchange: (request) => batchStub(env, ref).exchange(request),
+      listen: (holder) => batchStub(env, ref).listen(holder),
       invite: (other) => open(other, true),
       over: () => spent >= config.subrequests || Date.now() >= endMs,
       spend: (part = 1) => {

@@ -2,6 +2,8 @@
 export interface Seeker {
   /** Lanes that one of its calls takes; it gets them for whole calls. */
   readonly weight: number;
+  /** Calls it could make at most: it gets no lanes for more. */
+  readonly wants?: number;
   grant(count: number): void;
 }
 
@@ -22,14 +24,22 @@ export class Lanes {
     this.#free = count;
   }
 
-  /** Takes all lanes that are free, for calls of a weight; none while somebody waits in line. */
-  take(weight = 1): number {
-    return this.#line.size > 0 ? 0 : this.#cut(weight);
+  /** Takes lanes that are free, for as many calls as are wanted; none while somebody waits in line. */
+  take(weight = 1, wants = Number.POSITIVE_INFINITY): number {
+    return this.#line.size > 0 ? 0 : this.#cut(weight, wants);
   }
 
   /** Joins the line, at its end. Being in it already changes nothing. */
   wait(seeker: Seeker): void {
     this.#line.add(seeker);
+    this.#serve();
+  }
+
+  /** Joins the line at its head: calls are kept for the seeker's batch, and for a short time only. */
+  waitFirst(seeker: Seeker): void {
+    const others = [...this.#line].filter((other) => other !== seeker);
+    this.#line.clear();
+    for (const one of [seeker, ...others]) this.#line.add(one);
     this.#serve();
   }
 
@@ -48,15 +58,17 @@ export class Lanes {
 
   #serve(): void {
     for (const seeker of this.#line) {
-      const count = this.#cut(seeker.weight);
+      // Everybody in line gets a part at once: while one asks for tasks its lanes are idle.
+      const part = Math.ceil(Math.floor(this.#free / seeker.weight) / this.#line.size);
+      const count = this.#cut(seeker.weight, Math.min(part, seeker.wants ?? part));
       if (count === 0) return;
       this.#line.delete(seeker);
       seeker.grant(count);
     }
   }
 
-  #cut(weight: number): number {
-    const count = this.#free - (this.#free % weight);
+  #cut(weight: number, calls: number): number {
+    const count = Math.min(Math.floor(this.#free / weight), Math.max(1, calls)) * weight;
     if (count <= 0) return 0;
     this.#free -= count;
     return count;

@@ -1,33 +1,33 @@
-import { type BucketLimits, type BucketState, earliestMs, settle, take } from "./bucket.ts";
+import { type BucketLimits, type BucketState, settle } from "./bucket.ts";
+import { type Claimant, deal, FADE_MS, type Limits, startMs, takeCall } from "./deal.ts";
 
 /**
- * The arithmetic of an upstream's quota: requests a minute, tokens a minute, calls in flight and
- * the cooldown after a 429, shared by the batches that compete. Pure: state in, state out.
+ * The arithmetic of a quota: requests a minute, tokens a minute, calls in flight and the cooldown
+ * after a 429, shared by the batches that compete. Pure: state in, state out. What the limits are is
+ * in limits.ts, who gets a call in deal.ts.
  */
-
-/** An upstream's limits as configured; a limit that is absent is not enforced. */
-export interface UpstreamLimits {
-  /** Requests a minute. */
-  rpm?: number | undefined;
-  /** Tokens a minute. */
-  tpm?: number | undefined;
-  /** Requests that may start at once. */
-  burst?: number | undefined;
-  /** Calls in flight. */
-  maxConcurrency: number;
-}
 
 /** One batch's part of the quota, as the batch itself last said it. */
 export interface Hold {
   /** Calls in flight, those permitted but not begun included. */
   held: number;
-  /** Calls it asked for and did not get. Room is kept for them, up to its fair share. */
+  /** Calls it asked for and did not get. */
   unmet: number;
   /** Estimated tokens of the first of those. */
   unmetCost: number;
+  weight: number;
   /** Since when it has waited for its next call. */
   waitingSinceMs: number;
   seenAtMs: number;
+  /**
+   * When it is expected to ask again: calls dealt to it are kept until a little later. 0 when nobody
+   * serves it.
+   */
+  dueAtMs: number;
+  /** Calls and tokens it was granted, fading from `fadedAtMs` on. */
+  calls: number;
+  tokens: number;
+  fadedAtMs: number;
 }
 
 /** A quota's shared state, apart from the holds. */
@@ -46,10 +46,16 @@ export interface Quota {
 export interface Ask {
   batch: string;
   held: number;
+  weight: number;
   /** Reserved tokens of each call wanted, in order. */
   costs: number[];
-  /** The batch has work beyond `costs` that it could hand out: with no costs, it only tells. */
-  ready: boolean;
+  /**
+   * Calls that the batch could make beyond `costs`. With no costs it only tells, and waits for as
+   * many: it is called when one is kept for it.
+   */
+  ready: number;
+  /** Somebody makes the batch's calls: for one that nobody serves no call is kept. */
+  served: boolean;
   /** Tokens used beyond what was reserved for finished calls; negative when fewer. */
   extraTokens: number;
   /** A 429 since the last ask, and how long the upstream said to wait. */
@@ -63,44 +69,29 @@ export interface Grant {
   startInMs: number[];
   /** When asking again for the rest makes sense, by time alone; null when all was granted. */
   retryInMs: number | null;
+  /**
+   * What the rest waits for: a rate, which comes with time; or calls in flight, one of which the
+   * asker itself may end. Null when all was granted.
+   */
+  blockedBy: "rate" | "calls" | null;
+  /** Others wait, too: who wants more calls is called when it is its turn. */
+  contended: boolean;
 }
 
 /** How far ahead a permit may lie. Far enough to bridge a round trip, short enough to stay fair. */
 export const HORIZON_MS = 250;
 /** A hold nobody confirmed for this long belongs to a batch that is gone. */
 export const HOLD_TTL_MS = 90_000;
-/** Room is kept for an unmet ask this long; a batch that still wants it asks again before. */
-export const UNMET_TTL_MS = 5_000;
-/** When the calls in flight are at their limit, or kept for others, ask again after this long. */
-const FULL_RETRY_MS = 100;
+/** Calls dealt to a batch are kept for it this long after it was to come, and then given to others. */
+export const KEEP_MS = 500;
+/** A batch that is to come later than this is called when calls are dealt to it. */
+const SOON_MS = 150;
+/** When the calls in flight are at their limit: a batch is called before, unless that is lost. */
+export const FULL_RETRY_MS = 10_000;
 /** The longest cooldown, whatever the upstream says: then one call finds out whether it still holds. */
 const COOLDOWN_TOLD_MAX_MS = 15 * 60_000;
 const COOLDOWN_BASE_MS = 1_000;
 const COOLDOWN_MAX_MS = 60_000;
-/**
- * Part of the configured burst and rate that is used. The rest absorbs that calls arrive a little
- * earlier or later than they were permitted: without it a late first call makes the next ones early.
- */
-const BURST_USED = 0.7;
-const RATE_USED = 0.99;
-/** Seconds' worth of tokens that may be taken at once. */
-const TOKEN_BURST_S = 10;
-
-/** The requests bucket of these limits, or undefined when requests are not limited. */
-export function requestLimits(limits: UpstreamLimits): BucketLimits | undefined {
-  if (limits.rpm === undefined) return undefined;
-  const burst = limits.burst ?? Math.ceil(limits.rpm / 60);
-  return { perMinute: limits.rpm * RATE_USED, burst: Math.max(1, Math.floor(burst * BURST_USED)) };
-}
-
-/** The tokens bucket of these limits, or undefined when tokens are not limited. */
-export function tokenLimits(limits: UpstreamLimits): BucketLimits | undefined {
-  if (limits.tpm === undefined) return undefined;
-  return {
-    perMinute: limits.tpm * RATE_USED,
-    burst: Math.max(1, (limits.tpm / 60) * TOKEN_BURST_S * BURST_USED),
-  };
-}
 
 /** The state of a quota that was never used. */
 export function freshQuota(): Quota {
@@ -113,77 +104,98 @@ export function freshQuota(): Quota {
   };
 }
 
+/** What an ask changes. */
+export interface Admitted {
+  quota: Quota;
+  /** The asker's hold from now on. */
+  hold: Hold;
+  grant: Grant;
+  /** Batches that calls are kept for and that do not know: to be told to ask. */
+  called: string[];
+}
+
 /**
  * Grants what an ask may have now.
  *
- * @param holds every batch's hold; the asker's own entry is replaced in the returned one.
+ * @param holds every batch's hold; the asker's own entry is replaced by the returned one.
  * @param random in [0, 1), for the length of a cooldown the upstream gave no time for.
  */
 export function admit(
   quota: Quota,
   holds: ReadonlyMap<string, Hold>,
-  limits: UpstreamLimits,
+  limits: Limits,
   ask: Ask,
   nowMs: number,
   random: number,
-): { quota: Quota; hold: Hold; grant: Grant } {
-  const requests = requestLimits(limits);
-  const tokens = tokenLimits(limits);
+): Admitted {
   const next = afterNews(quota, limits, ask, nowMs, random);
   const before = holds.get(ask.batch);
-  // Not later than now: a clock that was ahead would put it behind everybody who comes.
-  const waitingSinceMs =
-    before && before.unmet > 0 ? Math.min(before.waitingSinceMs, nowMs) : nowMs;
+  const asker = askerOf(ask, before, nowMs);
   const rivals = rivalsOf(holds, ask.batch, nowMs);
+  const inFlight = [...holds].reduce(
+    (sum, [batch, hold]) => sum + (batch === ask.batch || isGone(hold, nowMs) ? 0 : hold.held),
+    ask.held,
+  );
+  const free = Math.max(0, limits.maxConcurrency - inFlight);
+  const notBeforeMs = Math.max(nowMs, next.cooldownUntilMs);
 
-  const room = roomFor(rivals, limits.maxConcurrency, ask, waitingSinceMs);
+  const tells = ask.costs.length === 0;
   const startInMs: number[] = [];
-  let waitMs = FULL_RETRY_MS * (1 + turnsAhead(rivals, limits.maxConcurrency, waitingSinceMs));
-  for (const cost of ask.costs.slice(0, room)) {
-    let at = Math.max(nowMs, next.cooldownUntilMs);
-    if (requests) at = earliestMs(next.requests, requests, 1, at);
-    if (tokens) {
-      const ahead = tokensAhead(next.tokens, tokens, rivals, waitingSinceMs, nowMs);
-      at = earliestMs(ahead, tokens, cost, at);
+  const called = new Set<string>();
+  let retryInMs = FULL_RETRY_MS;
+  let blockedBy: Grant["blockedBy"] = tells ? null : "calls";
+  for (const { to, cost, atMs } of deal([asker, ...rivals], next, limits, free, notBeforeMs)) {
+    const isSoon = atMs - nowMs <= HORIZON_MS;
+    if (to !== asker || tells) {
+      if (isSoon && to.dueAtMs > nowMs + SOON_MS) called.add(to.batch);
+      // Nobody comes after the asker's last call: the others only matter while they are ahead.
+      if (!isSoon && blockedBy === null) break;
+      continue;
     }
-    if (at - nowMs > HORIZON_MS) {
-      waitMs = at - nowMs - HORIZON_MS / 2;
+    if (!isSoon) {
+      // The first that must wait says when to come; those behind it come later still.
+      blockedBy = "rate";
+      retryInMs = atMs - nowMs - HORIZON_MS / 2;
       break;
     }
-    if (requests) next.requests = take(next.requests, requests, 1, at);
-    if (tokens) next.tokens = take(next.tokens, tokens, cost, at);
+    // By the buckets as they are: what is kept for others is not taken from them yet.
+    const at = startMs(next, limits, cost, notBeforeMs);
+    Object.assign(next, takeCall(next, limits, cost, at));
     startInMs.push(at - nowMs);
+    if (startInMs.length === ask.costs.length) blockedBy = null;
   }
+
   const granted = startInMs.length;
+  const contended = rivals.length > 0;
   const unmet = ask.costs.length - granted;
-  if (ask.costs.length === 0 && ask.ready && before && before.unmet > 0) {
-    // It only told its news: its place among those who wait stays.
-    const hold: Hold = { ...before, held: ask.held, waitingSinceMs, seenAtMs: nowMs };
-    return { quota: next, hold, grant: { startInMs, retryInMs: null } };
-  }
-  return {
-    quota: next,
-    hold: {
-      held: ask.held + granted,
-      unmet,
-      unmetCost: ask.costs[granted] ?? 0,
-      // Who got something waits anew, behind those who did not.
-      waitingSinceMs: granted > 0 ? nowMs : waitingSinceMs,
-      seenAtMs: nowMs,
-    },
-    grant: { startInMs, retryInMs: unmet === 0 ? null : Math.max(1, Math.ceil(waitMs)) },
+  const retry = unmet === 0 ? null : Math.max(1, Math.ceil(retryInMs));
+  const hold: Hold = {
+    held: ask.held + granted,
+    // Beside others it waits for calls that it has no lanes for yet, too.
+    unmet: contended || tells ? unmet + ask.ready : unmet,
+    unmetCost: ask.costs[granted] ?? before?.unmetCost ?? 0,
+    weight: ask.weight,
+    // Who got something waits anew, behind those who did not.
+    waitingSinceMs: granted > 0 ? nowMs : asker.waitingSinceMs,
+    seenAtMs: nowMs,
+    dueAtMs: ask.served ? nowMs + (retry ?? FULL_RETRY_MS) : 0,
+    // As faded when it asked, and what was granted since.
+    calls: asker.calls,
+    tokens: asker.tokens,
+    fadedAtMs: nowMs,
   };
+  if (unmet === 0) blockedBy = null;
+  const grant: Grant = { startInMs, retryInMs: retry, blockedBy, contended };
+  return { quota: next, hold, grant, called: [...called] };
 }
 
 function afterNews(
   quota: Quota,
-  limits: UpstreamLimits,
+  { requests, tokens }: Limits,
   ask: Ask,
   nowMs: number,
   random: number,
 ): Quota {
-  const requests = requestLimits(limits);
-  const tokens = tokenLimits(limits);
   // A clock that went back takes all times told by it along.
   const backMs = Math.max(0, quota.askedAtMs - nowMs);
   const requestsThen = { tatMs: quota.requests.tatMs - backMs };
@@ -223,85 +235,57 @@ function bounded(
   return { tatMs: Math.min(state.tatMs, nowMs + aheadMs) };
 }
 
-/** The other batches' holds that still count. */
-function rivalsOf(holds: ReadonlyMap<string, Hold>, batch: string, nowMs: number): Hold[] {
-  const rivals: Hold[] = [];
+interface Asker extends Claimant {
+  batch: string;
+  dueAtMs: number;
+}
+
+function askerOf(ask: Ask, before: Hold | undefined, nowMs: number): Asker {
+  const { costs } = ask;
+  return {
+    ...playerOf(before, nowMs),
+    batch: ask.batch,
+    held: ask.held,
+    weight: ask.weight,
+    // Not later than now: a clock that was ahead would put it behind everybody who comes.
+    waitingSinceMs: before && before.unmet > 0 ? Math.min(before.waitingSinceMs, nowMs) : nowMs,
+    // One that only tells comes when it is called.
+    dueAtMs: costs.length > 0 ? nowMs : Number.POSITIVE_INFINITY,
+    wants: costs.length > 0 ? costs.length : ask.served ? ask.ready : 0,
+    nextCost() {
+      return costs[costs.length - this.wants] ?? before?.unmetCost ?? 0;
+    },
+  };
+}
+
+/** The batches that calls are kept for: those that wait, and come again soon or when called. */
+function rivalsOf(holds: ReadonlyMap<string, Hold>, batch: string, nowMs: number): Asker[] {
+  const rivals: Asker[] = [];
   for (const [name, hold] of holds) {
-    // A hold from the future is a clock's mistake; it ages like one from the past.
-    const ageMs = Math.abs(nowMs - hold.seenAtMs);
-    if (name === batch || ageMs > HOLD_TTL_MS) continue;
-    const unmet = ageMs > UNMET_TTL_MS ? 0 : hold.unmet;
-    if (hold.held > 0 || unmet > 0) rivals.push({ ...hold, unmet });
+    if (name === batch || hold.unmet === 0 || isGone(hold, nowMs)) continue;
+    if (nowMs > hold.dueAtMs + KEEP_MS || nowMs < hold.seenAtMs - KEEP_MS) continue;
+    rivals.push({
+      ...playerOf(hold, nowMs),
+      batch: name,
+      held: hold.held,
+      weight: hold.weight,
+      waitingSinceMs: hold.waitingSinceMs,
+      dueAtMs: hold.dueAtMs,
+      wants: hold.unmet,
+      nextCost: () => hold.unmetCost,
+    });
   }
   return rivals;
 }
 
-/**
- * Calls the asker may add. The free ones are dealt one by one to whoever has fewest in flight and
- * waits, the one that waits longest first among equals (max-min fairness); those dealt to others
- * are kept for them.
- */
-function roomFor(
-  rivals: readonly Hold[],
-  maxConcurrency: number,
-  ask: Ask,
-  waitingSinceMs: number,
-): number {
-  const inFlight = rivals.reduce((sum, { held }) => sum + held, ask.held);
-  let free = Math.max(0, maxConcurrency - inFlight);
-  const waiting = rivals
-    .filter(({ unmet }) => unmet > 0)
-    .map(({ held, unmet, waitingSinceMs }) => ({ held, unmet, waitingSinceMs }));
-  if (waiting.length === 0) return Math.min(free, ask.costs.length);
-  let room = 0;
-  for (; free > 0 && room < ask.costs.length; free -= 1) {
-    const held = ask.held + room;
-    let first: (typeof waiting)[number] | undefined;
-    for (const rival of waiting) {
-      if (rival.unmet === 0) continue;
-      const best = first ?? { held, waitingSinceMs };
-      const sooner = rival.waitingSinceMs < best.waitingSinceMs;
-      if (rival.held < best.held || (rival.held === best.held && sooner)) first = rival;
-    }
-    if (first === undefined) {
-      room += 1;
-    } else {
-      first.held += 1;
-      first.unmet -= 1;
-    }
-  }
-  return room;
+/** What a batch was granted in the last seconds, as it has faded by now. */
+function playerOf(hold: Hold | undefined, nowMs: number): { calls: number; tokens: number } {
+  if (hold === undefined) return { calls: 0, tokens: 0 };
+  const left = Math.exp(-Math.abs(nowMs - hold.fadedAtMs) / FADE_MS);
+  return { calls: hold.calls * left, tokens: hold.tokens * left };
 }
 
-/** Rounds of all calls that those who have waited longer need before it is the asker's turn. */
-function turnsAhead(
-  rivals: readonly Hold[],
-  maxConcurrency: number,
-  waitingSinceMs: number,
-): number {
-  const ahead = rivals.filter((rival) => rival.unmet > 0 && rival.waitingSinceMs < waitingSinceMs);
-  return Math.min(TURNS_MAX, Math.floor(ahead.length / maxConcurrency));
-}
-
-/** Nobody is sent away for longer than this many rounds. */
-const TURNS_MAX = 9;
-
-/**
- * The tokens bucket as if every rival that has waited longer had its next call already: a call of
- * many tokens needs a full bucket, and would never find one beside calls of few.
- */
-function tokensAhead(
-  tokens: BucketState,
-  limits: BucketLimits,
-  rivals: readonly Hold[],
-  waitingSinceMs: number,
-  nowMs: number,
-): BucketState {
-  let ahead = tokens;
-  for (const rival of rivals) {
-    if (rival.unmet === 0 || rival.unmetCost === 0) continue;
-    if (rival.waitingSinceMs >= waitingSinceMs) continue;
-    ahead = take(ahead, limits, rival.unmetCost, earliestMs(ahead, limits, rival.unmetCost, nowMs));
-  }
-  return ahead;
+/** Whether nobody has heard of a batch for too long. One from the future is a clock's mistake. */
+export function isGone(hold: Hold, nowMs: number): boolean {
+  return Math.abs(nowMs - hold.seenAtMs) > HOLD_TTL_MS;
 }

@@ -12,5 +12,7 @@ export interface AcquireRequest extends Omit<Ask, "batch"> {
 
 /** The grant, and a batch that waits for somebody to serve it, if there is one. */
 export interface AcquireReply extends Grant {
+  /** Calls are kept for the asker, which asked for none and has tasks. */
+  kept: boolean;
   invite: BatchRef | null;
 }

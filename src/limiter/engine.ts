@@ -1,5 +1,5 @@
-import type { UpstreamLimits } from "../core/admission.ts";
-import { admit } from "../core/admission.ts";
+import { admit, type Grant } from "../core/admission.ts";
+import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import type { LimiterStore } from "./store.ts";
@@ -19,37 +19,65 @@ export class LimiterEngine {
     this.#store = store;
   }
 
-  /** Takes a batch's news and grants what it may have now. */
+  /**
+   * Takes a batch's news and grants what it may have now.
+   *
+   * @returns the answer, and batches to be told that there are calls for them.
+   */
   acquire(
     request: AcquireRequest,
     limits: UpstreamLimits | undefined,
     nowMs: number,
     random: number,
-  ): AcquireReply {
+  ): { reply: AcquireReply; wake: BatchRef[] } {
     if (limits === undefined) {
-      return { startInMs: [], retryInMs: NO_UPSTREAM_RETRY_MS, invite: null };
+      const none: Grant = {
+        startInMs: [],
+        retryInMs: NO_UPSTREAM_RETRY_MS,
+        blockedBy: "rate",
+        contended: false,
+      };
+      return { reply: { ...none, kept: false, invite: null }, wake: [] };
     }
     const { ref, quota: _, ...said } = request;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);
     const ask = { ...said, batch };
-    const { quota, hold, grant } = admit(store.quota, store.holds, limits, ask, nowMs, random);
+    const inForce = limitsOf(limits);
+    const admitted = admit(store.quota, store.holds, inForce, ask, nowMs, random);
+    const { quota, hold, grant, called } = admitted;
     store.setQuota(quota);
     store.setHold(batch, hold);
-    return { ...grant, invite: this.#invite(batch, nowMs) };
+    for (const other of called) {
+      const waiting = store.holds.get(other);
+      // It is to come now, so its calls are kept a little, and it is not called again.
+      if (waiting) store.setHold(other, { ...waiting, dueAtMs: nowMs });
+    }
+    // Only who asks for calls has a consumer waiting, which can take an invitation.
+    const invite = said.costs.length > 0 ? this.#invite(batch, nowMs) : null;
+    const others = called.filter((other) => other !== batch);
+    return {
+      reply: { ...grant, kept: called.includes(batch), invite },
+      wake: others.map(refOf),
+    };
   }
 
   /** Says that a batch has work that nobody has asked permits for yet, so that it gets served. */
-  announce(ref: BatchRef, wanted: number, nowMs: number): void {
+  announce(ref: BatchRef, weight: number, wanted: number, nowMs: number): void {
     const batch = keyOf(ref);
     const before = this.#store.holds.get(batch);
     this.#store.setHold(batch, {
       held: before?.held ?? 0,
       unmet: wanted,
       unmetCost: before?.unmetCost ?? 0,
+      weight,
       waitingSinceMs: before && before.unmet > 0 ? before.waitingSinceMs : nowMs,
       seenAtMs: nowMs,
+      dueAtMs: 0,
+      calls: before?.calls ?? 0,
+      tokens: before?.tokens ?? 0,
+      fadedAtMs: before?.fadedAtMs ?? nowMs,
     });
     this.#invitedAtMs.delete(batch);
   }

@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { quotaNamed } from "../config/routes.ts";
 import { readConfig } from "../config.ts";
+import { batchStub } from "../stubs.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import { LimiterEngine } from "./engine.ts";
@@ -26,12 +27,21 @@ export class Limiter extends DurableObject<Env> {
   /** See {@link LimiterEngine.acquire}. */
   acquire(request: AcquireRequest): AcquireReply {
     const limits = quotaNamed(readConfig(this.env).upstreams, request.quota)?.limits;
-    return this.#started().acquire(request, limits, Date.now(), Math.random());
+    const { reply, wake } = this.#started().acquire(request, limits, Date.now(), Math.random());
+    for (const ref of wake) {
+      // One that cannot be told asks by itself, a little later.
+      this.ctx.waitUntil(
+        batchStub(this.env, ref)
+          .wake(request.quota)
+          .catch(() => undefined),
+      );
+    }
+    return reply;
   }
 
   /** See {@link LimiterEngine.announce}. */
-  announce(ref: BatchRef, wanted: number): void {
-    this.#started().announce(ref, wanted, Date.now());
+  announce(ref: BatchRef, weight: number, wanted: number): void {
+    this.#started().announce(ref, weight, wanted, Date.now());
   }
 
   #started(): LimiterEngine {

@@ -27,6 +27,13 @@ export const migrations: SQLSchemaMigration[] = [
         seen_at REAL NOT NULL
       ) STRICT, WITHOUT ROWID;`,
   },
+  {
+    idMonotonicInc: 2,
+    description: "weights of batches, and when each is to ask again",
+    sql: `
+      ALTER TABLE hold ADD COLUMN weight REAL NOT NULL DEFAULT 10;
+      ALTER TABLE hold ADD COLUMN due_at REAL NOT NULL DEFAULT 0;`,
+  },
 ];
 
 /** Times are milliseconds since the epoch. */
@@ -46,4 +53,6 @@ export type HoldRow = {
   unmet_cost: number;
   waiting_since: number;
   seen_at: number;
+  weight: number;
+  due_at: number;
 };

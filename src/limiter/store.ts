@@ -1,4 +1,4 @@
-import { freshQuota, HOLD_TTL_MS, type Hold, type Quota } from "../core/admission.ts";
+import { freshQuota, type Hold, isGone, type Quota } from "../core/admission.ts";
 import type { Sql } from "../core/sql.ts";
 import type { HoldRow, QuotaRow } from "./schema.ts";
 
@@ -25,8 +25,14 @@ export class LimiterStore {
         held: hold.held,
         unmet: hold.unmet,
         unmetCost: hold.unmet_cost,
+        weight: hold.weight,
         waitingSinceMs: hold.waiting_since,
         seenAtMs: hold.seen_at,
+        dueAtMs: hold.due_at,
+        // What it was granted lately is kept in memory only: it fades in seconds.
+        calls: 0,
+        tokens: 0,
+        fadedAtMs: hold.seen_at,
       });
     }
   }
@@ -61,22 +67,23 @@ export class LimiterStore {
     }
     this.#holds.set(batch, hold);
     this.#sql.exec(
-      `INSERT OR REPLACE INTO hold (batch, held, unmet, unmet_cost, waiting_since, seen_at)
-       VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO hold (batch, held, unmet, unmet_cost, waiting_since, seen_at, weight,
+         due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       batch,
       hold.held,
       hold.unmet,
       hold.unmetCost,
       hold.waitingSinceMs,
       hold.seenAtMs,
+      hold.weight,
+      hold.dueAtMs,
     );
   }
 
   /** Forgets holds of batches that have been silent too long to be there. */
   dropStale(nowMs: number): void {
     for (const [batch, hold] of this.#holds) {
-      if (Math.abs(nowMs - hold.seenAtMs) > HOLD_TTL_MS)
-        this.setHold(batch, { ...hold, held: 0, unmet: 0 });
+      if (isGone(hold, nowMs)) this.setHold(batch, { ...hold, held: 0, unmet: 0 });
     }
   }
 }

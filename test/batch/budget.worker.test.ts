@@ -183,6 +183,9 @@ describe("a batch with max_tokens_total", () => {
 const GRANTS = async ({ costs }: { costs: number[] }) => ({
   startInMs: costs.map(() => 0),
   retryInMs: null,
+  blockedBy: null,
+  contended: false,
+  kept: false,
   invite: null,
 });
 const QUIET = { invited: false, reports: [], holding: [], want: 0, leaving: false };

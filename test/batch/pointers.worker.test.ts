@@ -173,7 +173,7 @@ describe("a queue that does not take the pointers", () => {
       batch,
       {
         sendPointers: forever,
-        announce: async (_upstream, _ref, wanted) => void announced.push(wanted),
+        announce: async (_quota, _ref, _weight, wanted) => void announced.push(wanted),
       },
       async (driven) => {
         await driven.engine.alarm();

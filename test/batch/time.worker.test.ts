@@ -1,7 +1,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
-import type { UpstreamLimits } from "../../src/core/admission.ts";
+import type { UpstreamLimits } from "../../src/core/limits.ts";
 import { LimiterEngine } from "../../src/limiter/engine.ts";
 import { LimiterStore } from "../../src/limiter/store.ts";
 import { limiterStub } from "../../src/stubs.ts";
@@ -90,10 +90,12 @@ describe("a Limiter whose rows were written by a clock that was", () => {
   const limits: UpstreamLimits = { rpm: 600, tpm: 6_000, burst: 10, maxConcurrency: 5 };
   const ask = (batch: string, want: number) => ({
     quota: "default",
+    weight: 10,
     ref: { project: "default", batch_id: batch },
     held: 0,
     costs: Array.from({ length: want }, () => 10),
-    ready: true,
+    ready: 1,
+    served: true,
     extraTokens: 0,
     answered: false,
   });
@@ -128,7 +130,7 @@ describe("a Limiter whose rows were written by a clock that was", () => {
 
   it.each(OFF)("%s does not keep calls for a batch that is gone", async (_, offMs) => {
     await withRows({ offMs, held: 5 }, (engine, nowMs) => {
-      expect(engine.acquire(ask("here", 5), limits, nowMs, 0.5).startInMs).toHaveLength(5);
+      expect(engine.acquire(ask("here", 5), limits, nowMs, 0.5).reply.startInMs).toHaveLength(5);
     });
   });
 
@@ -137,7 +139,7 @@ describe("a Limiter whose rows were written by a clock that was", () => {
       let waitedMs = 0;
       let given = 0;
       while (given === 0 && waitedMs < HOUR_MS) {
-        const grant = engine.acquire(
+        const { reply: grant } = engine.acquire(
           ask("here", 1),
           { ...limits, tpm: undefined },
           nowMs + waitedMs,
@@ -153,17 +155,17 @@ describe("a Limiter whose rows were written by a clock that was", () => {
 
   it("an hour ahead rests no longer than the longest cooldown, a quarter of an hour", async () => {
     await withRows({ offMs: HOUR_MS, cooldown: true }, (engine, nowMs) => {
-      const first = engine.acquire(ask("here", 1), limits, nowMs, 0.5);
+      const { reply: first } = engine.acquire(ask("here", 1), limits, nowMs, 0.5);
       expect(first.startInMs).toEqual([]);
       expect(first.retryInMs).toBeLessThanOrEqual(HOUR_MS / 4);
-      const later = engine.acquire(ask("here", 1), limits, nowMs + HOUR_MS / 4, 0.5);
+      const { reply: later } = engine.acquire(ask("here", 1), limits, nowMs + HOUR_MS / 4, 0.5);
       expect(later.startInMs).toHaveLength(1);
     });
   });
 
   it("an hour behind does not rest at all", async () => {
     await withRows({ offMs: -HOUR_MS, cooldown: true }, (engine, nowMs) => {
-      expect(engine.acquire(ask("here", 1), limits, nowMs, 0.5).startInMs).toHaveLength(1);
+      expect(engine.acquire(ask("here", 1), limits, nowMs, 0.5).reply.startInMs).toHaveLength(1);
     });
   });
 });

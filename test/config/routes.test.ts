@@ -83,6 +83,6 @@ test("a model that nobody serves is told what is served", () => {
   );
   expect(unserved(undefined)).toContain("a body without a model");
   expect(unservedBy(upstreams, "/v1/messages")("claude")).toBe(
-    "no upstream of this Muster has /v1/messages.",
+    "no upstream of this Muster has /v1/messages; one whose 'api' is anthropic would.",
   );
 });

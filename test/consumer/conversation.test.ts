@@ -70,7 +70,9 @@ interface Heard {
 const REPLY: ExchangeReply = {
   endpoint: "/v1/chat/completions",
   tasks: [],
+  more: 1_000,
   waitMs: 100,
+  contended: false,
   end: false,
   invite: null,
 };
@@ -93,6 +95,7 @@ class Talk {
       lanes: this.lanes,
       ...ROOM,
       exchange: (request) => this.#hear(request),
+      listen: () => this.#listen(),
       invite: (ref) => this.invited.push(ref),
       over: () => this.over,
       spend: () => {
@@ -103,6 +106,15 @@ class Talk {
     });
     void conversation.run().then(() => {
       this.ended = true;
+    });
+  }
+
+  /** Tells the conversation that there are calls; nobody does by itself. */
+  call: () => void = () => undefined;
+
+  #listen(): Promise<void> {
+    return new Promise((resolve) => {
+      this.call = resolve;
     });
   }
 
@@ -229,7 +241,8 @@ describe("a conversation", () => {
     const talk = new Talk(2);
     await talk.last.answer({ tasks: tasks(1, 2), invite: other });
     expect(talk.invited).toEqual([other]);
-    expect(talk.spent).toBe(3);
+    // Two exchanges, a call, and the wish to be called.
+    expect(talk.spent).toBe(4);
   });
 });
 
@@ -558,6 +571,7 @@ class Desk {
       lanes,
       ...ROOM,
       exchange,
+      listen: () => new Promise(() => undefined),
       invite: () => {},
       over: () => false,
       spend: () => {},

@@ -43,7 +43,7 @@ describe("lanes", () => {
     expect(lanes.take()).toBe(0);
   });
 
-  test("that come free go to the first in line, and the next ones to the next", () => {
+  test("that come free go to the first in line, and those that come together to all", () => {
     const lanes = taken(6);
     const heard: string[] = [];
     for (const name of ["a", "b", "c"]) lanes.wait(seeker(name, heard));
@@ -51,16 +51,36 @@ describe("lanes", () => {
     lanes.give(1);
     lanes.give(2);
     lanes.give(3);
-    expect(heard).toEqual(["a gets 1", "b gets 2", "c gets 3"]);
+    expect(heard).toEqual(["a gets 1", "b gets 1", "c gets 1"]);
+    expect(lanes.take()).toBe(3);
   });
 
-  test("that come free together go to the first in line alone", () => {
+  test("that come free together are shared by all in line", () => {
     const lanes = taken(6);
     const heard: string[] = [];
     lanes.wait(seeker("a", heard));
     lanes.wait(seeker("b", heard));
     lanes.give(6);
-    expect(heard).toEqual(["a gets 6"]);
+    expect(heard).toEqual(["a gets 3", "b gets 3"]);
+  });
+
+  test("are given for no more calls than are wanted, but for one", () => {
+    const lanes = new Lanes(6);
+    expect(lanes.take(1, 2)).toBe(2);
+    expect(lanes.take(1, 0)).toBe(1);
+    const heard: string[] = [];
+    lanes.wait({ ...seeker("a", heard), wants: 2 });
+    expect(heard).toEqual(["a gets 2"]);
+    expect(lanes.take()).toBe(1);
+  });
+
+  test("go to who was called before those who wait", () => {
+    const lanes = taken(3);
+    const heard: string[] = [];
+    for (const name of ["a", "b"]) lanes.wait(seeker(name, heard));
+    lanes.waitFirst(seeker("called", heard));
+    lanes.give(1);
+    expect(heard).toEqual(["called gets 1"]);
   });
 
   test("are granted once for each time of waiting", () => {
@@ -139,7 +159,7 @@ describe("lanes", () => {
     lanes.wait(seeker("a", heard, (count) => lanes.give(count)));
     lanes.wait(seeker("b", heard, (count) => lanes.give(count)));
     lanes.give(2);
-    expect(heard).toEqual(["a gets 2", "b gets 2"]);
+    expect(heard).toEqual(["a gets 1", "b gets 2"]);
     expect(lanes.take()).toBe(2);
   });
 

@@ -85,7 +85,9 @@ async function run(
     return {
       endpoint,
       tasks,
+      more: count - next,
       waitMs: next < count ? 100 : null,
+      contended: false,
       end: done === count,
       invite: null,
     };
@@ -100,6 +102,7 @@ async function run(
     slots: new Slots(lanes.connections),
     memory: roomyMemory(),
     exchange,
+    listen: () => new Promise(() => undefined),
     invite: () => undefined,
     over: () => false,
     spend: () => undefined,

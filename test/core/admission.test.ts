@@ -3,19 +3,26 @@ import { beforeEach, describe, expect, test } from "vitest";
 import {
   type Ask,
   admit,
+  FULL_RETRY_MS,
   freshQuota,
   type Grant,
   HOLD_TTL_MS,
   HORIZON_MS,
   type Hold,
+  KEEP_MS,
   type Quota,
+} from "../../src/core/admission.ts";
+import {
+  limitsOf,
   requestLimits,
   tokenLimits,
-  UNMET_TTL_MS,
   type UpstreamLimits,
-} from "../../src/core/admission.ts";
+} from "../../src/core/limits.ts";
 
 const START_MS = Date.UTC(2026, 10, 22);
+
+/** Calls are kept this long for a batch that was to be called and is not heard. */
+const KEPT_MS = FULL_RETRY_MS + KEEP_MS;
 
 /** What a batch says; what it leaves out is nothing. `want` calls of one token each. */
 type Said = Partial<Omit<Ask, "batch">> & { want?: number };
@@ -27,6 +34,8 @@ class Upstream {
   readonly limits: UpstreamLimits;
   nowMs = START_MS;
   random = 0;
+  /** Batches that the last ask had called. */
+  called: string[] = [];
 
   constructor(limits: UpstreamLimits) {
     this.limits = limits;
@@ -34,17 +43,22 @@ class Upstream {
 
   ask(batch: string, { want = 0, ...said }: Said): Grant {
     const costs = said.costs ?? Array<number>(want).fill(1);
-    const quiet = { held: 0, ready: false, extraTokens: 0, answered: false };
+    const quiet = { held: 0, weight: 10, ready: 0, served: true, extraTokens: 0, answered: false };
     const ask: Ask = { batch, ...quiet, ...said, costs };
-    const { quota, hold, grant } = admit(
+    const { quota, hold, grant, called } = admit(
       this.quota,
       this.holds,
-      this.limits,
+      limitsOf(this.limits),
       ask,
       this.nowMs,
       this.random,
     );
     this.quota = quota;
+    this.called = called;
+    for (const other of called) {
+      const waiting = this.holds.get(other);
+      if (waiting) this.holds.set(other, { ...waiting, dueAtMs: this.nowMs });
+    }
     if (hold.held === 0 && hold.unmet === 0) this.holds.delete(batch);
     else this.holds.set(batch, hold);
     return grant;
@@ -173,7 +187,7 @@ describe("calls in flight", () => {
 
   test("start at once when nothing but their number is limited", () => {
     const upstream = new Upstream({ maxConcurrency: 3 });
-    expect(upstream.ask("a", { want: 3 })).toEqual({ startInMs: [0, 0, 0], retryInMs: null });
+    expect(upstream.ask("a", { want: 3 })).toMatchObject({ startInMs: [0, 0, 0], retryInMs: null });
   });
 
   test("beyond the limit, as after it was lowered, admit no more and break nothing", () => {
@@ -236,7 +250,7 @@ describe("fair shares", () => {
     const upstream = new Upstream({ maxConcurrency: 10 });
     upstream.ask("a", { want: 10 });
     upstream.ask("b", { want: 10 });
-    upstream.nowMs = START_MS + UNMET_TTL_MS;
+    upstream.nowMs = START_MS + KEPT_MS;
     expect(upstream.grants("a", { held: 8, want: 2 })).toBe(0);
     upstream.nowMs += 1;
     expect(upstream.grants("a", { held: 8, want: 2 })).toBe(2);
@@ -248,7 +262,7 @@ describe("fair shares", () => {
     upstream.ask("a", { want: 7 });
     upstream.ask("b", { held: 3, want: 8 });
     upstream.ask("a", {});
-    upstream.nowMs = START_MS + UNMET_TTL_MS + 1;
+    upstream.nowMs = START_MS + KEPT_MS + 1;
     expect(upstream.grants("a", { want: 10 })).toBe(7);
   });
 
@@ -296,6 +310,77 @@ describe("fair shares", () => {
   });
 });
 
+describe("weights", () => {
+  /** Batches of these weights that all have more work than they can ever do. */
+  function shares(maxConcurrency: number, weights: number[]): number[] {
+    const upstream = new Upstream({ maxConcurrency });
+    const held = weights.map(() => 0);
+    const random = chances(weights.length);
+    for (let round = 0; round < 50 * maxConcurrency; round += 1) {
+      upstream.nowMs += 10;
+      const batch = Math.floor(random() * weights.length);
+      held[batch] = Math.max(0, (held[batch] ?? 0) - 1);
+      const said = { held: held[batch] ?? 0, weight: weights[batch] ?? 0, want: maxConcurrency };
+      held[batch] = (held[batch] ?? 0) + upstream.grants(`batch-${batch}`, said);
+      for (const other of upstream.called) {
+        const index = Number(other.slice("batch-".length));
+        const ask = { held: held[index] ?? 0, weight: weights[index] ?? 0, want: maxConcurrency };
+        held[index] = (held[index] ?? 0) + upstream.grants(other, ask);
+      }
+    }
+    return held;
+  }
+
+  test.each([
+    [
+      [10, 10],
+      [6, 6],
+    ],
+    [
+      [10, 20],
+      [4, 8],
+    ],
+    [
+      [10, 50],
+      [2, 10],
+    ],
+    [
+      [5, 10, 15],
+      [2, 4, 6],
+    ],
+    [
+      [1, 100],
+      [1, 11],
+    ],
+  ])("of %j share twelve calls as %j", (weights, expected) => {
+    const seen = shares(12, weights);
+    for (const [index, held] of seen.entries()) {
+      expect(Math.abs(held - (expected[index] ?? 0))).toBeLessThanOrEqual(1);
+    }
+    expect(seen.reduce((sum, held) => sum + held, 0)).toBe(12);
+  });
+
+  test("share a rate, too, whoever asks for more at once", () => {
+    const upstream = new Upstream({ rpm: 6000, burst: 10, maxConcurrency: 1_000 });
+    const started = { light: 0, heavy: 0 };
+    const due = { light: 0, heavy: 0 };
+    for (const endMs = START_MS + 20_000; upstream.nowMs < endMs; upstream.nowMs += 5) {
+      for (const [batch, weight, want] of [
+        ["light", 10, 200],
+        ["heavy", 30, 20],
+      ] as const) {
+        if (upstream.nowMs < due[batch]) continue;
+        const { startInMs, retryInMs } = upstream.ask(batch, { weight, want });
+        started[batch] += startInMs.length;
+        due[batch] = upstream.nowMs + (retryInMs ?? 0);
+      }
+    }
+    expect(started.light + started.heavy).toBeGreaterThan(1_900);
+    expect(started.heavy / started.light).toBeGreaterThan(2.4);
+    expect(started.heavy / started.light).toBeLessThan(3.6);
+  });
+});
+
 describe("a batch that only tells", () => {
   /** A limit of two calls, both of them a's; b wants them, and after it c. */
   function queue(): Upstream {
@@ -309,19 +394,43 @@ describe("a batch that only tells", () => {
     return upstream;
   }
 
-  test("keeps its place in line and what it waits for, when it has work", () => {
+  test("keeps its place in line, and waits for as many calls as it has tasks", () => {
     const upstream = queue();
     const before = upstream.holds.get("b");
-    expect(upstream.ask("b", { ready: true })).toEqual({ startInMs: [], retryInMs: null });
-    expect(upstream.holds.get("b")).toEqual({ ...before, seenAtMs: upstream.nowMs });
+    expect(upstream.ask("b", { ready: 3 })).toMatchObject({ startInMs: [], retryInMs: null });
+    expect(upstream.holds.get("b")).toMatchObject({
+      unmet: 3,
+      waitingSinceMs: before?.waitingSinceMs,
+      seenAtMs: upstream.nowMs,
+    });
     upstream.ask("a", { held: 1 });
+    expect(upstream.called).toEqual(["b"]);
     expect(upstream.grants("c", { want: 2 })).toBe(0);
     expect(upstream.grants("b", { want: 2 })).toBe(1);
   });
 
+  test("is told at once when a call is free for it", () => {
+    const upstream = queue();
+    upstream.ask("a", { held: 0 });
+    expect(upstream.called).toEqual(["b", "c"]);
+    upstream.ask("d", { ready: 1 });
+    expect(upstream.called).toEqual([]);
+    const empty = new Upstream({ maxConcurrency: 2 });
+    empty.ask("a", { ready: 1 });
+    expect(empty.called).toEqual(["a"]);
+  });
+
+  test("has no call kept when nobody serves it", () => {
+    const upstream = queue();
+    upstream.ask("b", { ready: 3, served: false });
+    upstream.ask("a", { held: 1 });
+    expect(upstream.called).toEqual(["c"]);
+    expect(upstream.holds.get("b")).toMatchObject({ unmet: 3 });
+  });
+
   test("gives its place up when it has no work any more", () => {
     const upstream = queue();
-    upstream.ask("b", { ready: false });
+    upstream.ask("b", {});
     expect(upstream.holds.has("b")).toBe(false);
     upstream.ask("a", { held: 1 });
     expect(upstream.grants("c", { want: 2 })).toBe(1);
@@ -329,19 +438,11 @@ describe("a batch that only tells", () => {
 
   test("is placed at the end of the line when it asks anew after giving its place up", () => {
     const upstream = queue();
-    upstream.ask("b", { ready: false });
+    upstream.ask("b", {});
     upstream.ask("b", { want: 2 });
     upstream.ask("a", { held: 1 });
     expect(upstream.grants("b", { want: 2 })).toBe(0);
     expect(upstream.grants("c", { want: 2 })).toBe(1);
-  });
-
-  test("gets no place when it waited for nothing", () => {
-    const upstream = queue();
-    upstream.ask("a", { held: 1, ready: true });
-    expect(upstream.holds.get("a")).toMatchObject({ held: 1, unmet: 0 });
-    upstream.ask("d", { ready: true });
-    expect(upstream.holds.has("d")).toBe(false);
   });
 
   test("is believed in what it holds, and keeps its place with fewer calls in flight", () => {
@@ -349,7 +450,7 @@ describe("a batch that only tells", () => {
     upstream.ask("a", { want: 4 });
     upstream.ask("a", { held: 4, want: 3 });
     upstream.ask("b", { want: 2 });
-    upstream.ask("a", { held: 1, ready: true });
+    upstream.ask("a", { held: 1, ready: 3 });
     expect(upstream.holds.get("a")).toMatchObject({ held: 1, unmet: 3 });
     // b has fewest and comes to one; of the two that are left each gets one.
     expect(upstream.grants("b", { want: 4 })).toBe(2);
@@ -363,9 +464,9 @@ describe("calls of many tokens beside calls of few", () => {
     const started = { big: 0, small: 0 };
     const endMs = START_MS + 60_000;
     for (; upstream.nowMs < endMs; upstream.nowMs += 50) {
-      started.small += upstream.grants("small", { costs: Array(20).fill(smallCost), ready: true });
+      started.small += upstream.grants("small", { costs: Array(20).fill(smallCost), ready: 1 });
       upstream.nowMs += 50;
-      started.big += upstream.grants("big", { costs: Array(20).fill(bigCost), ready: true });
+      started.big += upstream.grants("big", { costs: Array(20).fill(bigCost), ready: 1 });
     }
     return started;
   }
@@ -386,9 +487,9 @@ describe("calls of many tokens beside calls of few", () => {
     const upstream = new Upstream({ tpm: 60_000, maxConcurrency: 50 });
     upstream.ask("small", { costs: [1_000] });
     expect(upstream.grants("big", { costs: [7_000] })).toBe(0);
-    upstream.nowMs += 2_000;
+    upstream.nowMs += 500;
     expect(upstream.grants("small", { costs: [1_000] })).toBe(0);
-    upstream.nowMs += UNMET_TTL_MS;
+    upstream.nowMs += 2_000;
     expect(upstream.grants("small", { costs: [1_000] })).toBe(1);
   });
 });
@@ -468,7 +569,7 @@ describe("rates", () => {
     expect(tokenLimits({ maxConcurrency: 1 })).toBeUndefined();
     const upstream = new Upstream({ maxConcurrency: 10_000 });
     const grant = upstream.ask("a", { costs: Array<number>(10_000).fill(1e9) });
-    expect(grant).toEqual({ startInMs: Array(10_000).fill(0), retryInMs: null });
+    expect(grant).toMatchObject({ startInMs: Array(10_000).fill(0), retryInMs: null });
   });
 
   test("are used up by a batch that asks again when it was told to", () => {
@@ -529,7 +630,7 @@ describe("rates", () => {
   test("give back the tokens that were reserved and not used", () => {
     const upstream = new Upstream({ tpm: 60_000, maxConcurrency: 100 });
     upstream.ask("a", { costs: [7_000] });
-    expect(upstream.grants("b", { costs: [5_000] })).toBe(0);
+    expect(upstream.grants("a", { costs: [5_000] })).toBe(0);
     expect(upstream.grants("a", { extraTokens: -6_000, costs: [5_000] })).toBe(1);
   });
 
@@ -580,7 +681,7 @@ describe("a cooldown", () => {
 
   test("starts with the ask that tells of the 429", () => {
     const grant = upstream.ask("a", { throttled: { afterMs: 20_000 }, want: 1 });
-    expect(grant).toEqual({ startInMs: [], retryInMs: 20_000 - HORIZON_MS / 2 });
+    expect(grant).toMatchObject({ startInMs: [], retryInMs: 20_000 - HORIZON_MS / 2 });
   });
 
   test("is obeyed as long as the upstream said, up to a quarter of an hour", () => {
@@ -758,7 +859,7 @@ describe("after a clock that was an hour ahead", () => {
       early.ask("b", { want: 1 });
     });
     upstream.ask("a", { held: 1 });
-    upstream.ask("b", { ready: true });
+    upstream.ask("b", { ready: 1 });
     upstream.nowMs += 10;
     upstream.ask("c", { want: 1 });
     upstream.ask("a", {});
@@ -767,75 +868,90 @@ describe("after a clock that was an hour ahead", () => {
   });
 });
 
+const HOLD: Hold = {
+  held: 0,
+  unmet: 0,
+  unmetCost: 0,
+  weight: 10,
+  waitingSinceMs: START_MS,
+  seenAtMs: START_MS,
+  dueAtMs: START_MS,
+  calls: 0,
+  tokens: 0,
+  fadedAtMs: START_MS,
+};
+
 describe("admit", () => {
   test("changes none of what it is given", () => {
     const quota = freshQuota();
-    const holds = new Map([
-      ["b", { held: 1, unmet: 2, unmetCost: 0, waitingSinceMs: START_MS, seenAtMs: START_MS }],
-    ]);
+    const holds = new Map([["b", { ...HOLD, held: 1, unmet: 2 }]]);
     const ask = {
       batch: "a",
       held: 0,
+      weight: 10,
+      served: true,
       costs: [10, 10],
-      ready: false,
+      ready: 0,
       extraTokens: 5,
       answered: true,
     };
-    const limits = { rpm: 60, tpm: 600, maxConcurrency: 10 };
+    const limits = limitsOf({ rpm: 60, tpm: 600, maxConcurrency: 10 });
     admit(quota, holds, limits, { ...ask, throttled: { afterMs: 100 } }, START_MS, 0.5);
     expect(quota).toEqual(freshQuota());
-    expect(holds).toEqual(
-      new Map([
-        ["b", { held: 1, unmet: 2, unmetCost: 0, waitingSinceMs: START_MS, seenAtMs: START_MS }],
-      ]),
-    );
+    expect(holds).toEqual(new Map([["b", { ...HOLD, held: 1, unmet: 2 }]]));
   });
 
   test("says what the asker holds and what it still wants", () => {
-    const limits = { maxConcurrency: 5 };
+    const limits = limitsOf({ maxConcurrency: 5 });
     const ask = {
       batch: "a",
       held: 3,
+      weight: 10,
+      served: true,
       costs: [1, 1, 1],
-      ready: false,
+      ready: 0,
       extraTokens: 0,
       answered: false,
     };
     const { hold } = admit(freshQuota(), new Map(), limits, ask, START_MS, 0);
-    expect(hold).toEqual({
-      held: 5,
-      unmet: 1,
-      unmetCost: 1,
-      waitingSinceMs: START_MS,
-      seenAtMs: START_MS,
-    });
+    expect(hold).toMatchObject({ held: 5, unmet: 1, unmetCost: 1, waitingSinceMs: START_MS });
+    expect(hold).toMatchObject({ weight: 10, seenAtMs: START_MS });
   });
 
   test("goes by what the asker says it holds, not by what it held", () => {
-    const holds = new Map([
-      ["a", { held: 10, unmet: 5, unmetCost: 0, waitingSinceMs: START_MS, seenAtMs: START_MS }],
-    ]);
+    const holds = new Map([["a", { ...HOLD, held: 10, unmet: 5 }]]);
     const ask = {
       batch: "a",
       held: 2,
+      weight: 10,
+      served: true,
       costs: [1, 1, 1],
-      ready: false,
+      ready: 0,
       extraTokens: 0,
       answered: false,
     };
-    const { grant } = admit(freshQuota(), holds, { maxConcurrency: 10 }, ask, START_MS, 0);
+    const { grant } = admit(
+      freshQuota(),
+      holds,
+      limitsOf({ maxConcurrency: 10 }),
+      ask,
+      START_MS,
+      0,
+    );
     expect(grant.startInMs).toEqual([0, 0, 0]);
   });
 });
 
 describe("a clock that goes back an hour", () => {
   test("takes a small token limit's bucket along, so that nobody waits that hour", () => {
-    const limits = { maxConcurrency: 10, tpm: 6_000 };
+    const limits = limitsOf({ maxConcurrency: 10, tpm: 6_000 });
     const ask = {
       batch: "a",
       held: 0,
+      weight: 10,
+      served: true,
       costs: [500],
-      ready: true,
+      ready: 1,
       extraTokens: 0,
       answered: false,
     };

@@ -13,8 +13,10 @@ const ask = (batch: string, held: number, want: number): AcquireRequest => ({
   quota: "default",
   ref: ref(batch),
   held,
+  weight: 10,
   costs: Array.from({ length: want }, () => 10),
-  ready: false,
+  ready: 0,
+  served: true,
   extraTokens: 0,
   answered: false,
 });
@@ -49,7 +51,7 @@ describe("the Limiter", () => {
 
   it("shows a batch that nobody serves to the next asker, once", async () => {
     const limiter = fresh();
-    await limiter.announce(ref("waiting"), 3);
+    await limiter.announce(ref("waiting"), 10, 3);
     expect((await limiter.acquire(ask("busy", 0, 1))).invite).toEqual(ref("waiting"));
     expect((await limiter.acquire(ask("busy", 1, 1))).invite).toBeNull();
   });

@@ -5,7 +5,7 @@ import type { SimulatedBatch } from "./batch.ts";
 
 /** As in src/consumer/conversation.ts and src/consumer/invocation.ts. */
 const POLL_MS = 500;
-const IDLE_MAX_MS = 1_000;
+const CONTENDED_MS = 5_000;
 const BROKEN_BASE_MS = 100;
 const BROKEN_MAX_MS = 5_000;
 const BROKEN_LIMIT = 20;
@@ -100,7 +100,8 @@ export class Conversation implements Seeker {
   #seekAtMs = Number.POSITIVE_INFINITY;
   /** Lanes it has and has not used. */
   #hand = 0;
-  #idleMs = 0;
+  #wants = Number.POSITIVE_INFINITY;
+  #listening = false;
   #broken = 0;
   #want = 0;
   #said: Report[] = [];
@@ -164,7 +165,7 @@ export class Conversation implements Seeker {
     const { lanes } = this.invocation;
     const leaving = this.invocation.over(nowMs);
     if (leaving) this.#giveHand();
-    else this.#hand += lanes.take();
+    else this.#hand += lanes.take(1, this.#wants);
     this.#want = this.#hand;
     this.#hand = 0;
     this.#said = this.#reports;
@@ -210,6 +211,8 @@ export class Conversation implements Seeker {
       this.#close();
       return;
     }
+    this.#wants = reply.more;
+    if (!leaving) this.#listen();
     this.#speakAtMs = nowMs + this.invocation.heartbeatMs;
     this.#seekAtMs = leaving ? Number.POSITIVE_INFINITY : nowMs + this.#restMs(reply);
   }
@@ -221,12 +224,20 @@ export class Conversation implements Seeker {
   }
 
   #restMs(reply: ExchangeReply): number {
-    if (reply.tasks.length > 0) this.#idleMs = 0;
     if (reply.waitMs === null) return POLL_MS;
-    if (this.#want <= reply.tasks.length) return 0;
-    if (this.#inFlight.size > 0) return Math.min(reply.waitMs, POLL_MS);
-    this.#idleMs = Math.min(IDLE_MAX_MS, Math.max(reply.waitMs, this.#idleMs * 2));
-    return this.#idleMs;
+    if (reply.contended) return CONTENDED_MS;
+    return this.#want <= reply.tasks.length ? 0 : reply.waitMs;
+  }
+
+  /** Has the Batch say when there are calls; an evicted one says it never. */
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    const heard = () => {
+      this.#listening = false;
+      if (this.#state === "waiting") this.#seekAtMs = 0;
+    };
+    void this.batch.engine.listen(this.holder).then(heard);
   }
 
   #giveHand(): void {

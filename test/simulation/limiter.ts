@@ -25,11 +25,13 @@ export class SimulatedLimiter {
     const { nowMs, chance, plan } = this.#simulation;
     this.#heardAtMs.set(request.ref.batch_id, nowMs);
     const limits = quotaNamed(plan.config.upstreams, request.quota)?.limits;
-    return this.#engine.acquire(request, limits, nowMs, chance.next());
+    const { reply, wake } = this.#engine.acquire(request, limits, nowMs, chance.next());
+    for (const ref of wake) this.#simulation.call(ref);
+    return reply;
   }
 
-  announce(ref: BatchRef, wanted: number): void {
-    this.#engine.announce(ref, wanted, this.#simulation.nowMs);
+  announce(ref: BatchRef, weight: number, wanted: number): void {
+    this.#engine.announce(ref, weight, wanted, this.#simulation.nowMs);
   }
 
   /** When a batch last said how many calls it has in flight. */

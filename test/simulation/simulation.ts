@@ -1,6 +1,6 @@
 import { Store } from "../../src/batch/store/store.ts";
 import type { Database } from "../../src/core/sql.ts";
-import type { Pointer } from "../../src/wire/messages.ts";
+import type { BatchRef, Pointer } from "../../src/wire/messages.ts";
 import type { SimulatedBatch } from "./batch.ts";
 import { Chance } from "./chance.ts";
 import type { Invocation } from "./consumer.ts";
@@ -89,6 +89,18 @@ export class Simulation {
     const found = this.batches.find(({ ref }) => ref.batch_id === batchId);
     if (found === undefined) throw new Violation(`there is no batch ${batchId}`);
     return found;
+  }
+
+  /** The Limiter calls a batch; that may come late, or never. */
+  call(ref: BatchRef): void {
+    const latestMs = this.nowMs + this.rpcTimeMs();
+    const called = () => {
+      const batch = this.batchOf(ref.batch_id);
+      if (!batch.gone) batch.engine.wake();
+    };
+    this.rpcs
+      .start(`wake of ${ref.batch_id.slice(-4)}`, this.limiter, latestMs, called)
+      .catch(() => undefined);
   }
 
   /** How late an alarm may come. */

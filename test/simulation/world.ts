@@ -39,8 +39,8 @@ export function simulatedWorld(
       const said = `acquire ${request.costs.length}, held ${request.held},`;
       return start(said, () => simulation.limiter.acquire(request));
     },
-    announce: (_quota, ref, wanted) =>
-      start("announce", () => simulation.limiter.announce(ref, wanted)),
+    announce: (_quota, ref, weight, wanted) =>
+      start("announce", () => simulation.limiter.announce(ref, weight, wanted)),
     sendPointers: (messages) =>
       start(`sendPointers ${messages.length}`, () => {
         for (const { body } of messages) simulation.enqueue(body);

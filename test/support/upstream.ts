@@ -1,5 +1,5 @@
 import type { Upstream } from "../../src/config/upstreams.ts";
-import type { UpstreamLimits } from "../../src/core/admission.ts";
+import type { UpstreamLimits } from "../../src/core/limits.ts";
 
 /** An upstream of a test's own, with one quota for all models. */
 export function upstreamAt(

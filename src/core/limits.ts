@@ -1,0 +1,48 @@
+import type { BucketLimits } from "./bucket.ts";
+import type { Limits } from "./deal.ts";
+
+/** An upstream's limits as configured; a limit that is absent is not enforced. */
+export interface UpstreamLimits {
+  /** Requests a minute. */
+  rpm?: number | undefined;
+  /** Tokens a minute. */
+  tpm?: number | undefined;
+  /** Requests that may start at once. */
+  burst?: number | undefined;
+  /** Calls in flight. */
+  maxConcurrency: number;
+}
+
+/**
+ * Part of the configured burst and rate that is used. The rest absorbs that calls arrive a little
+ * earlier or later than they were permitted: without it a late first call makes the next ones early.
+ */
+const BURST_USED = 0.7;
+const RATE_USED = 0.99;
+/** Seconds' worth of tokens that may be taken at once. */
+const TOKEN_BURST_S = 10;
+
+/** The requests bucket of these limits, or undefined when requests are not limited. */
+export function requestLimits(limits: UpstreamLimits): BucketLimits | undefined {
+  if (limits.rpm === undefined) return undefined;
+  const burst = limits.burst ?? Math.ceil(limits.rpm / 60);
+  return { perMinute: limits.rpm * RATE_USED, burst: Math.max(1, Math.floor(burst * BURST_USED)) };
+}
+
+/** The tokens bucket of these limits, or undefined when tokens are not limited. */
+export function tokenLimits(limits: UpstreamLimits): BucketLimits | undefined {
+  if (limits.tpm === undefined) return undefined;
+  return {
+    perMinute: limits.tpm * RATE_USED,
+    burst: Math.max(1, (limits.tpm / 60) * TOKEN_BURST_S * BURST_USED),
+  };
+}
+
+/** All of them as they are enforced. */
+export function limitsOf(limits: UpstreamLimits): Limits {
+  return {
+    requests: requestLimits(limits),
+    tokens: tokenLimits(limits),
+    maxConcurrency: limits.maxConcurrency,
+  };
+}

@@ -1,0 +1,69 @@
+import { Limits } from "../../src/simulator/limits.ts";
+import type { LimitSettings } from "../../src/simulator/settings.ts";
+import type { Chance } from "../simulation/chance.ts";
+
+/** How a played upstream behaves. */
+export interface ApiSettings {
+  latencyMs: (chance: Chance) => number;
+  limits?: LimitSettings;
+  /** Part of the calls that get a 429 for no reason. */
+  refuses?: number;
+  /** Nobody answers while this holds. */
+  down?: () => boolean;
+  tokens?: () => number;
+}
+
+/** An upstream in virtual time, with the simulator's own limits. */
+export class Api {
+  readonly #settings: ApiSettings;
+  readonly #limits: Limits;
+  /** When each call came, and when it was answered. */
+  readonly arrivedMs: number[] = [];
+  readonly answeredMs: number[] = [];
+  readonly refusedMs: number[] = [];
+  readonly models = new Map<string, number>();
+  inFlight = 0;
+  mostInFlight = 0;
+
+  constructor(settings: ApiSettings) {
+    this.#settings = settings;
+    this.#limits = new Limits(settings.limits ?? {}, Date.now());
+  }
+
+  async call({ model }: { model: string }, chance: Chance): Promise<Response> {
+    const { latencyMs, refuses = 0, down, tokens = () => 20 } = this.#settings;
+    this.arrivedMs.push(Date.now());
+    this.models.set(model, (this.models.get(model) ?? 0) + 1);
+    await pass(1);
+    if (down?.()) throw new TypeError("connection refused");
+    const used = tokens();
+    const refusal = this.#limits.admit(used, 100, Date.now());
+    const headers: Record<string, string | number> = { "content-type": "application/json" };
+    if (refusal || chance.maybe(refuses)) {
+      this.refusedMs.push(Date.now());
+      this.#limits.addHeaders(headers, Date.now());
+      const ms = refusal?.retryAfterMs ?? 1_000;
+      const about = refusal ? ` on ${refusal.limit}` : "";
+      const error = { message: `Rate limit reached${about}. Please try again in ${ms}ms.` };
+      if (!refusal) this.#limits.release();
+      return answer(429, { error }, { ...headers, "retry-after-ms": String(Math.ceil(ms)) });
+    }
+    this.inFlight += 1;
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
+    await pass(latencyMs(chance));
+    this.inFlight -= 1;
+    this.#limits.release();
+    this.#limits.addHeaders(headers, Date.now());
+    this.answeredMs.push(Date.now());
+    const usage = { prompt_tokens: used / 2, completion_tokens: used / 2, total_tokens: used };
+    return answer(200, { choices: [{ message: { content: "x" } }], usage }, headers);
+  }
+}
+
+function answer(status: number, body: unknown, headers: Record<string, string | number>): Response {
+  return new Response(JSON.stringify(body), { status, headers: headers as Record<string, string> });
+}
+
+function pass(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
