@@ -162,7 +162,8 @@ export class Ledger {
   forgotten(nowMs: number, retentionMs: number): void {
     const row = this.row();
     const endedMs = row.completed_at ?? row.expired_at ?? row.cancelled_at ?? row.failed_at;
-    if (!TERMINAL.includes(row.status) || endedMs === null || endedMs + retentionMs > nowMs) {
+    const mayGo = row.removed_at !== null || (endedMs !== null && endedMs + retentionMs <= nowMs);
+    if (!TERMINAL.includes(row.status) || !mayGo) {
       this.#fail(`was deleted while it is ${row.status}`);
     }
   }

@@ -1,3 +1,4 @@
+import { hasEnded } from "../../src/wire/batch.ts";
 import { SimulatedBatch } from "./batch.ts";
 import type { Chance } from "./chance.ts";
 import { type Call, Invocation } from "./consumer.ts";
@@ -242,6 +243,10 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
       const change = drawBudget(chance, plan.budgets);
       const retried = engine.retry(change);
       simulation.say(`    ${JSON.stringify(change)}: ${retried.ok ? "done" : "refused"}`);
+    });
+    add(faults.remove, "delete", () => {
+      const may = hasEnded(ledger.row().status) && !engine.isRemoved();
+      if (engine.remove().ok !== may) throw new Error(`${name}: its end decides whether it goes`);
     });
     add(faults.resend, "resend the webhook of", () => {
       const deliveries = engine.deliveries();

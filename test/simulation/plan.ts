@@ -24,6 +24,8 @@ export interface Faults {
   /** A client changes the batch's own limit. */
   change: number;
   poke: number;
+  /** A client deletes a batch; one that has not ended stays. */
+  remove: number;
   /** Alarms that come late. */
   lateAlarm: number;
 }
@@ -120,6 +122,7 @@ export function drawPlan(chance: Chance): Plan {
       endpoints: at(0.4),
       change: at(0.4),
       poke: at(0.1),
+      remove: at(0.1),
       lateAlarm: at(0.4),
     },
     answers: {
