@@ -53,6 +53,9 @@ export async function newSecrets(
       { fallback: "https://api.openai.com/v1" },
     ]);
     await need("UPSTREAM_API_KEY", ["Its API key (not shown)", { secret: true }]);
+    // Not asked for: most have the one that it is without.
+    const api = process.env.UPSTREAM_API?.trim();
+    if (api) values.UPSTREAM_API = api;
   }
   let madeKey: string | undefined;
   const given = process.env.MUSTER_API_KEYS?.trim();
