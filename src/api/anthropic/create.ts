@@ -1,4 +1,5 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import { modelCheck } from "../../config/model-check.ts";
 import { unservedBy } from "../../config/routes.ts";
 import { readConfig } from "../../config.ts";
 import { projectStub } from "../../stubs.ts";
@@ -51,7 +52,8 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
     const project = c.get("project");
     const index = projectStub(c.env, project);
     const key = `files/${project}/${newFileId(once.seed)}`;
-    const { upstreams, retentionMs } = readConfig(c.env);
+    const config = readConfig(c.env);
+    const { upstreams, retentionMs } = config;
     const unserved = unservedBy(upstreams, "/v1/messages");
     let wrote = false;
     const quotas = c.get("quotas");
@@ -74,7 +76,15 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
     if (!taken.ok) return without(problemResponse(c, taken.problem));
     const headers = callHeadersOf(c.req.raw.headers, "/v1/messages");
     if (!headers.ok) return without(problemResponse(c, headers.problem));
-    const { options, tasks, stored, count, sha256 } = taken.value;
+    const { options, tasks, stored, count, models, sha256 } = taken.value;
+    // Whether models need a price is known once the options are, which may come last.
+    const check = modelCheck(config, "/v1/messages", options.max_cost !== undefined);
+    for (const [model, index] of upstreams.length === 0 ? [] : models) {
+      const fault = check(model);
+      if (fault === undefined) continue;
+      const message = `requests.${index}.params.model: ${fault.why}`;
+      return without(problemResponse(c, { code: "invalid_request", message }));
+    }
     const turn = await once.begin(sha256);
     if (turn instanceof Response) return without(turn);
 

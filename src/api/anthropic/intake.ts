@@ -31,6 +31,8 @@ export interface Taken {
   stored: StoredObject | undefined;
   /** How many requests there are. */
   count: number;
+  /** The first request of each model, by its index. */
+  models: ReadonlyMap<string | undefined, number>;
   /** Of the body, in hex. */
   sha256: string;
 }
@@ -102,6 +104,7 @@ class Intake {
   });
   readonly #hash = createHash("sha256");
   readonly #seen = new Set<string>();
+  readonly #models = new Map<string | undefined, number>();
   #count = 0;
   /** The first thing that was wrong, and how many more requests are. */
   #problem: Problem | undefined;
@@ -161,7 +164,14 @@ class Intake {
       return refuse("invalid_request", "requests: a batch takes at least one request.");
     }
     const sha256 = this.#hash.digest("hex");
-    return ok({ options: rest.value, tasks, stored, count: this.#count, sha256 });
+    return ok({
+      options: rest.value,
+      tasks,
+      stored,
+      count: this.#count,
+      models: this.#models,
+      sha256,
+    });
   }
 
   async #next(
@@ -214,6 +224,7 @@ class Intake {
       return undefined;
     }
     this.#seen.add(task.customId);
+    if (!this.#models.has(task.model)) this.#models.set(task.model, index);
     return task;
   }
 }

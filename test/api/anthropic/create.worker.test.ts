@@ -129,6 +129,13 @@ describe("a body that is refused names the field by its path", () => {
     expect(webhook.error.message).toContain("webhook.url");
   });
 
+  it("of a model without a price, in a batch that is held to one", async () => {
+    const priced = request("a", "a", { model: "priced" });
+    const requests = [priced, request("b", "b", { model: "nobody-knows" })];
+    const { error } = await refusalOf(await create(requests, { max_cost: 1 }));
+    expect(error.message).toMatch(/^requests\.1\.params\.model: .*PRICES/);
+  });
+
   it("and says how many more there are", async () => {
     const requests = [one(), request("b", "b", { stream: true }), one(), one()];
     const { error } = await refusalOf(await create(requests));
