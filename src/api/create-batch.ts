@@ -19,11 +19,13 @@ import {
   windowMs,
 } from "../wire/batch.ts";
 import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
+import { batchCheck } from "../wire/check.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
 import type { Quotas } from "../wire/quota.ts";
 import {
   describeIssue,
+  type Fault,
   type Inline,
   type NewTask,
   tasksOfPrompts,
@@ -31,6 +33,7 @@ import {
 } from "../wire/request.ts";
 import type { AppEnv } from "./auth.ts";
 import { readText } from "./body.ts";
+import { dryRun } from "./dry-run.ts";
 import { problemResponse } from "./errors.ts";
 import { REPLAYED, sha256, type Turn } from "./once.ts";
 import { onBatches, refusal, refusals } from "./openapi.ts";
@@ -50,6 +53,8 @@ export interface Asked {
   options: BatchOptions;
   inputFileId: string | null;
   tasks: NewTask[] | null;
+  /** What is wrong with other tasks, for a check that takes those that are right all the same. */
+  faults?: Fault[];
   /** The tasks' settings, and so their model, are members of the body itself. */
   shared: boolean;
 }
@@ -68,6 +73,12 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
     summary: "Open a batch",
     ...onBatches,
     request: {
+      query: z.object({
+        dry_run: z.enum(["true", "false"]).optional().meta({
+          description:
+            "`true` checks every task and answers with a BatchCheck: all errors, an estimate of tokens, cost and time. Nothing is called, nothing is kept.",
+        }),
+      }),
       body: {
         required: true,
         content: {
@@ -76,7 +87,10 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
       },
     },
     responses: {
-      200: answer("Opened from a file, which is being validated."),
+      200: {
+        description: "Opened from a file, which is being validated; or, with dry_run, the check.",
+        content: { "application/json": { schema: z.union([batchObject, batchCheck]) } },
+      },
       202: { ...answer("Opened and under way."), headers: z.object({ Location: z.string() }) },
       404: refusal("No such input file."),
       413: refusal("More than 16 MiB inline; upload a file instead."),
@@ -88,10 +102,22 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
     const body = await readText(c.req.raw, MAX_INLINE_BYTES, USE_A_FILE);
     if (!body.ok) return problemResponse(c, body.problem);
     const text = body.value;
+    const dry = c.req.query("dry_run") ?? "false";
+    if (dry !== "true" && dry !== "false") {
+      const message = "dry_run takes true or false.";
+      return problemResponse(c, { code: "invalid_request", message, param: "dry_run" });
+    }
+    if (dry === "true") {
+      const config = readConfig(c.env);
+      const asked = readBody(text, c.req.raw.headers, config, true);
+      if (!asked.ok) return problemResponse(c, asked.problem);
+      const checked = await dryRun(c.env, c.get("project"), config, asked.value);
+      return checked.ok ? c.json(checked.value, 200) : problemResponse(c, checked.problem);
+    }
     const bodySha256 = sha256(text);
     const turn = await c.get("once").begin(bodySha256);
     if (turn instanceof Response) return turn;
-    const asked = readBody(text, c.req.raw.headers, readConfig(c.env));
+    const asked = readBody(text, c.req.raw.headers, readConfig(c.env), false);
     if (!asked.ok) return problemResponse(c, asked.problem);
     const opened = await openBatch(
       c.env,
@@ -109,7 +135,8 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
   });
 }
 
-function readBody(text: string, headers: Headers, config: Config): Result<Asked> {
+/** @param all takes the right tasks of a body where others are wrong, with what is wrong. */
+function readBody(text: string, headers: Headers, config: Config, all: boolean): Result<Asked> {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -135,13 +162,13 @@ function readBody(text: string, headers: Headers, config: Config): Result<Asked>
       if (!body.success) return invalid(body.error, json);
       const endpoint = body.data.endpoint ?? promptEndpointOf(body.data.model, config);
       const inline = tasksOfPrompts(text, body.data, endpoint);
-      return asked(body.data, endpoint, headers, inline, true);
+      return asked(body.data, endpoint, headers, inline, { shared: true, all });
     }
     case "requests": {
       const body = fromRequests.safeParse(json);
       if (!body.success) return invalid(body.error, json);
       const inline = tasksOfRequests(text, body.data);
-      return asked(body.data, body.data.endpoint, headers, inline, false);
+      return asked(body.data, body.data.endpoint, headers, inline, { shared: false, all });
     }
     default: {
       const body = fromFile.safeParse(json);
@@ -179,18 +206,20 @@ function asked(
   endpoint: Endpoint,
   headers: Headers,
   inline: Inline,
-  shared: boolean,
+  { shared, all }: { shared: boolean; all: boolean },
 ): Result<Asked> {
   const callHeaders = callHeadersOf(headers, endpoint);
   if (!callHeaders.ok) return callHeaders;
-  if (inline.ok) {
+  const tooLarge = !inline.ok && inline.faults[0]?.code === "too_large";
+  if (inline.ok || (all && !tooLarge)) {
     return ok({
+      faults: inline.ok ? [] : inline.faults,
       endpoint,
       callHeaders: callHeaders.value,
       announced: null,
       options,
       inputFileId: null,
-      tasks: inline.tasks,
+      tasks: inline.tasks ?? [],
       shared,
     });
   }

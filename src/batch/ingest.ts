@@ -1,8 +1,8 @@
 import { type ModelCheck, modelCheck } from "../config/model-check.ts";
 import type { Config } from "../config.ts";
 import { JsonlSplitter, type Line } from "../core/jsonl.ts";
-import type { BatchError } from "../wire/batch.ts";
-import { MAX_BODY_BYTES, type NewTask, parseLine } from "../wire/request.ts";
+import type { BatchError, Endpoint } from "../wire/batch.ts";
+import { MAX_LINE_BYTES, type NewTask, parseLine } from "../wire/request.ts";
 import { announce } from "./announce.ts";
 import type { BatchRow } from "./schema.ts";
 import { addTasks, dropTasks } from "./store/intake.ts";
@@ -16,8 +16,6 @@ import type { World } from "./world.ts";
 
 /** Read and committed at a time: a transaction of at most some ten thousand rows. */
 const RANGE_BYTES = 1024 * 1024;
-/** A line holds the body and a little around it. */
-const MAX_LINE_BYTES = MAX_BODY_BYTES + 64 * 1024;
 /** Validation errors that are kept; the file is read no further once there are more. */
 const MAX_ERRORS = 100;
 
@@ -80,7 +78,7 @@ function commit(
   const check = modelCheck(config, row.endpoint, row.max_cost !== null);
   for (const line of lines) {
     if (errors.length >= MAX_ERRORS) break;
-    const parsed = parse(line, row, check);
+    const parsed = readTask(line, row.endpoint, check);
     if ("task" in parsed) {
       tasks.push(parsed.task);
       numbers.push(line.number);
@@ -115,7 +113,8 @@ function commit(
 
 type Parsed = { task: NewTask } | { fault: Omit<BatchError, "line"> };
 
-function parse(line: Line, row: BatchRow, check: ModelCheck): Parsed {
+/** A line of an input file as a task, or what is wrong with it. */
+export function readTask(line: Line, endpoint: Endpoint, check: ModelCheck): Parsed {
   if ("problem" in line) {
     const message = {
       too_long: `This line is longer than ${MAX_LINE_BYTES} bytes.`,
@@ -123,7 +122,7 @@ function parse(line: Line, row: BatchRow, check: ModelCheck): Parsed {
     }[line.problem];
     return { fault: { code: line.problem, message, param: null } };
   }
-  const parsed = parseLine(line.text, row.endpoint);
+  const parsed = parseLine(line.text, endpoint);
   if (!parsed.ok) return { fault: parsed.fault };
   const fault = check(parsed.task.model);
   if (fault === undefined) return { task: parsed.task };

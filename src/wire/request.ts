@@ -35,6 +35,8 @@ export type Fault = Omit<BatchError, "line">;
  * simulator, so it is enforced here), and the outcome's row needs room around an answer.
  */
 export const MAX_BODY_BYTES = 1_900_000;
+/** A line of a file holds the body and a little around it. */
+export const MAX_LINE_BYTES = MAX_BODY_BYTES + 64 * 1024;
 
 export type Parsed = { ok: true; task: NewTask } | { ok: false; fault: Fault };
 
@@ -123,7 +125,10 @@ function streams(at: string): { ok: false; fault: Fault } {
   return { ok: false, fault: { code: "invalid_body", message, param: at } };
 }
 
-export type Inline = { ok: true; tasks: NewTask[] } | { ok: false; faults: Fault[] };
+/** Inline tasks, or everything that is wrong with them, beside those that are right. */
+export type Inline =
+  | { ok: true; tasks: NewTask[] }
+  | { ok: false; faults: Fault[]; tasks?: NewTask[] };
 
 /**
  * Bytes that all inline tasks take together at most, as {@link callBytes} counts them: they cross
@@ -187,7 +192,7 @@ export function tasksOfRequests(text: string, body: z.infer<typeof fromRequests>
     }
     index += 1;
   }
-  return faults.length > 0 ? { ok: false, faults } : { ok: true, tasks };
+  return faults.length > 0 ? { ok: false, faults, tasks } : { ok: true, tasks };
 }
 
 /** Members of a body with `prompts` that are about the batch; all others go into each request. */

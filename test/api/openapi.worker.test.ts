@@ -234,6 +234,7 @@ describe("real responses are as /openapi.json says", () => {
           return post("/v1/batches", { input_file_id: id, endpoint: "/v1/chat/completions" });
         },
       ],
+      [200, () => post("/v1/batches?dry_run=true", { model: "m", prompts: [unique("a")] })],
       [400, () => post("/v1/batches", "{")],
       [404, () => post("/v1/batches", { input_file_id: "x", endpoint: "/v1/responses" })],
       [413, () => post("/v1/batches", " ".repeat(16 * 1024 * 1024 + 1))],

@@ -105,6 +105,12 @@ describe("muster", () => {
     expect((await run(["watch", id])).code).toBe(EXIT.notCompleted);
   });
 
+  test("checks and estimates without opening a batch", async () => {
+    const ran = await run(["submit", "-", "-m", "m", "--dry-run", "--json"], { stdin: QUESTIONS });
+    expect(ran).toMatchObject({ code: EXIT.ok, stderr: "" });
+    expect(JSON.parse(ran.stdout)).toMatchObject({ object: "batch.check", valid: true, tasks: 3 });
+  });
+
   test("names the line of the input that the batch refuses", async () => {
     const line = (id: string) =>
       `{"custom_id":"${id}","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[]}}\n`;

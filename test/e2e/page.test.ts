@@ -129,6 +129,8 @@ describe.skipIf(absent)("the page in Chromium", () => {
     await page.getByText("300 prompts, 1 wrong").waitFor();
     await page.getByText("Prompts need a model.").waitFor();
     await page.getByLabel("Model").fill("gpt-4o-mini");
+    await page.getByRole("button", { name: "Check and estimate" }).click();
+    await page.locator("#estimate").getByText("Tokens in").waitFor();
     await page.getByRole("button", { name: "Send 300 tasks" }).click();
     await page.waitForURL(/#\/batches\/batch_/);
     const id = /batch_\w+/.exec(page.url())?.[0] ?? "";

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { type BatchObject, endpoint as endpointSchema } from "../../wire/batch.ts";
+import type { BatchCheck } from "../../wire/check.ts";
 import type { Context } from "./context.ts";
 import { EXIT, type ExitCode, wrong } from "./exit.ts";
 import { describe, exitOf, follow } from "./follow.ts";
@@ -56,12 +57,12 @@ export async function submit(
   });
   const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
   if (options.dryRun === true) {
-    const checked = await api.json<unknown>("/v1/batches?dry_run=true", {
+    const checked = await api.json<BatchCheck>("/v1/batches?dry_run=true", {
       ...{ method: "POST", headers, body },
     });
     await api.open(`/v1/files/${uploaded.file.id}`, { method: "DELETE" });
     terminal.print(JSON.stringify(checked, null, context.json ? 0 : 2));
-    return (checked as { valid?: boolean }).valid === false ? EXIT.usage : EXIT.ok;
+    return checked.valid ? EXIT.ok : EXIT.usage;
   }
   const opened = await api.json<BatchObject>("/v1/batches", { method: "POST", headers, body });
   if (options.wait !== true) {

@@ -1,8 +1,9 @@
 import { useRef, useState } from "preact/hooks";
 import type { BatchObject } from "../../wire/batch.ts";
+import type { BatchCheck } from "../../wire/check.ts";
 import type { FileObject } from "../../wire/file.ts";
 import { ask, messageOf, send } from "./api.ts";
-import { type Checked, Estimate } from "./estimate.tsx";
+import { Estimate } from "./estimate.tsx";
 import { number } from "./format.ts";
 import { useSettled } from "./hooks.ts";
 import { type Kind, kindOf, read, type Settings } from "./input.ts";
@@ -27,7 +28,7 @@ export function NewBatch() {
   const [over, setOver] = useState(false);
   const [busy, setBusy] = useState<string>();
   const [error, setError] = useState<string>();
-  const [checked, setChecked] = useState<Checked>();
+  const [checked, setChecked] = useState<BatchCheck>();
   const chooser = useRef<HTMLInputElement>(null);
   const settled = useSettled(text, 200);
   const kind = kindOf(settled, name);
@@ -78,7 +79,7 @@ export function NewBatch() {
   };
   const check = () =>
     work("check", async () => {
-      const { answer, file } = await post<Checked>("/v1/batches?dry_run=true");
+      const { answer, file } = await post<BatchCheck>("/v1/batches?dry_run=true");
       setChecked(answer);
       await ask(`/v1/files/${file}`, { method: "DELETE" });
     });
@@ -221,7 +222,7 @@ export function NewBatch() {
           </button>
         </div>
         <Problem text={error} />
-        {checked !== undefined && <Estimate checked={checked} />}
+        {checked !== undefined && <Estimate check={checked} />}
       </form>
     </>
   );

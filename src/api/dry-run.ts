@@ -1,0 +1,55 @@
+import { readTask } from "../batch/ingest.ts";
+import { modelCheck } from "../config/model-check.ts";
+import type { Config } from "../config.ts";
+import { JsonlSplitter } from "../core/jsonl.ts";
+import { projectStub } from "../stubs.ts";
+import type { BatchCheck } from "../wire/check.ts";
+import { ok, type Result, refuse } from "../wire/errors.ts";
+import { MAX_LINE_BYTES } from "../wire/request.ts";
+import type { Asked } from "./create-batch.ts";
+import { Tally } from "./tally.ts";
+
+/**
+ * Checks what a batch would be opened with: every task, and not only the first that is wrong. A file
+ * is read as a stream. Nothing is called and nothing is kept.
+ */
+export async function dryRun(
+  env: Env,
+  project: string,
+  config: Config,
+  asked: Asked,
+): Promise<Result<BatchCheck>> {
+  const index = projectStub(env, project);
+  const inMoney = asked.options.max_cost !== undefined;
+  const check = modelCheck(config, asked.endpoint, inMoney);
+  const tally = new Tally(config, asked.endpoint);
+  if (asked.inputFileId === null) {
+    for (const [at, task] of (asked.tasks ?? []).entries()) {
+      const fault = check(task.model);
+      const param = asked.shared ? "model" : `requests[${at}].body.model`;
+      if (fault === undefined) tally.add(task, null);
+      else tally.fault({ code: fault.code, message: `${param}: ${fault.why}`, param, line: null });
+    }
+    for (const fault of asked.faults ?? []) tally.fault({ ...fault, line: null });
+  } else {
+    const file = await index.getFile(asked.inputFileId);
+    if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
+    const stored = file.value.r2_key === null ? null : await env.FILES.get(file.value.r2_key);
+    if (stored === null || file.value.purpose !== "batch") {
+      const takes = "input_file_id takes a file uploaded with purpose 'batch'.";
+      return refuse("invalid_request", takes, "input_file_id");
+    }
+    const splitter = new JsonlSplitter({ maxLineBytes: MAX_LINE_BYTES });
+    const take = (lines: ReturnType<JsonlSplitter["push"]>) => {
+      for (const line of lines) {
+        const read = readTask(line, asked.endpoint, check);
+        if ("task" in read) tally.add(read.task, line.number);
+        else tally.fault({ ...read.fault, line: line.number });
+      }
+    };
+    for await (const piece of stored.body) take(splitter.push(piece));
+    take(splitter.end());
+  }
+  const { tasks } = await index.totals();
+  return ok(tally.check(tasks.pending + tasks.running));
+}

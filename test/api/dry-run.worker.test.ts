@@ -1,0 +1,102 @@
+import { describe, expect, inject, it } from "vitest";
+import type { BatchCheck } from "../../src/wire/check.ts";
+import { call, chatLine, errorOf, post, unique, upload } from "../support/worker/client.ts";
+
+const DRY = "/v1/batches?dry_run=true";
+
+async function check(body: unknown): Promise<BatchCheck> {
+  const response = await post(DRY, body);
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+const count = async (): Promise<number> => {
+  const list: { data: unknown[] } = await (await call("/v1/batches?limit=100")).json();
+  return list.data.length;
+};
+
+describe("POST /v1/batches?dry_run=true", () => {
+  it("estimates a good batch of prompts, opens nothing and calls nothing", async () => {
+    const before = await count();
+    const prompts = [unique("never called"), unique("空はなぜ青い？")];
+    const found = await check({ model: "m", prompts, max_tokens: 100 });
+    expect(found).toMatchObject({
+      object: "batch.check",
+      valid: true,
+      endpoint: "/v1/chat/completions",
+      tasks: 2,
+      models: [{ model: "m", tasks: 2 }],
+      errors: { data: [], total: 0 },
+      estimate: {
+        output_tokens_at_most: 200,
+        output_tokens_assumed: 200,
+        bound_by: "calls in flight",
+      },
+    });
+    expect(found.estimate.input_tokens).toBeGreaterThan(10);
+    expect(found.estimate.finish_seconds).toBeGreaterThan(0);
+    expect(await count()).toBe(before);
+    const stats = await (
+      await fetch(`${inject("upstreamUrl").replace(/\/v1$/, "")}/_sim/stats`)
+    ).text();
+    expect(stats).not.toContain("never called");
+  });
+
+  it("names every line of a file that is wrong, and counts those that are right", async () => {
+    const good = chatLine("a", unique("good"));
+    const lines = [
+      good,
+      "{",
+      good,
+      "",
+      chatLine("b", "x").replace("chat/completions", "embeddings"),
+      chatLine("c", "y"),
+    ];
+    const { id } = await upload(`${lines.map((line) => line.trimEnd()).join("\n")}\n`);
+    const endpoint = "/v1/chat/completions";
+    const found = await check({ input_file_id: id, endpoint });
+    expect(found).toMatchObject({ valid: false, tasks: 2, errors: { total: 3 } });
+    expect(found.errors.data.map(({ line, code }) => [line, code])).toEqual([
+      [2, "invalid_json_line"],
+      [3, "duplicate_custom_id"],
+      [5, "invalid_url"],
+    ]);
+    expect(found.estimate.output_tokens_at_most).toBeNull();
+    expect(found.estimate.output_tokens_assumed).toBe(600);
+    // The file is as it was.
+    expect((await call(`/v1/files/${id}`)).status).toBe(200);
+  });
+
+  it("names all requests that are wrong, where opening names the first", async () => {
+    const requests = [
+      { custom_id: "a", body: { model: "m", messages: [], stream: true } },
+      { custom_id: "b", body: { model: "m", messages: [] } },
+      { custom_id: "b", body: { model: "m", messages: [] } },
+    ];
+    const found = await check({ endpoint: "/v1/chat/completions", requests });
+    expect(found.valid).toBe(false);
+    expect(found.errors.data.map(({ param }) => param)).toEqual([
+      "requests[0].body.stream",
+      "requests[2].custom_id",
+    ]);
+  });
+
+  it("refuses wrong settings as opening does", async () => {
+    const response = await post(DRY, { model: "m", prompts: ["a"], max_concurrency: 0 });
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({ param: "max_concurrency" });
+    expect((await post("/v1/batches?dry_run=perhaps", { model: "m", prompts: ["a"] })).status).toBe(
+      400,
+    );
+    const endpoint = "/v1/responses";
+    expect((await post(DRY, { input_file_id: "none", endpoint })).status).toBe(404);
+  });
+
+  it("finds an empty file wrong", async () => {
+    const { id } = await upload("\n\n");
+    expect(await check({ input_file_id: id, endpoint: "/v1/responses" })).toMatchObject({
+      valid: false,
+      tasks: 0,
+    });
+  });
+});
