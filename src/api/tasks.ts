@@ -134,5 +134,6 @@ function viewOf(batchId: string, task: TaskHistory): TaskObject {
       error: one.error,
     })),
     next_attempt_at: task.state === "pending" && task.not_before > 0 ? iso(task.not_before) : null,
+    same_as: task.same_as,
   };
 }

@@ -222,8 +222,9 @@ export class Dispatch {
   /** How long until there may be something for a conversation; null when nothing will come. */
   #waitMs(retryInMs: number | null): number | null {
     const nowMs = this.#world.nowMs();
-    const { pending } = this.#store.progress();
-    if (pending === 0) return null;
+    const { pending, twins_pending } = this.#store.progress();
+    // Twins are not handed out.
+    if (pending === twins_pending) return null;
     if (retryInMs !== null) return retryInMs;
     if (this.#ready(1) > 0) return POLL_MS;
     const dueMs = this.#store.tasks.nextDueMs(nowMs);

@@ -16,6 +16,7 @@ import type { EventType } from "../wire/event.ts";
  *   ids of live events. Written by triggers; a rerun takes out those of the outcomes that go.
  * - `attempt`: a row an attempt that did not end its task. Written by store/tasks.ts.
  * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
+ * - `settling`: a row an ended task whose twins have not all ended yet. Written by store/twins.ts.
  * - `price`: a row a price that tasks have, in nano-dollars for a million tokens. Written by
  *   store/prices.ts.
  * - `event`: a row an end of the batch, to be announced to its project's endpoints. Written by
@@ -240,6 +241,21 @@ export const migrations: SQLSchemaMigration[] = [
         UNIQUE (input, cached_input, output)
       ) STRICT;`,
   },
+  {
+    idMonotonicInc: 10,
+    description: "tasks with one body, called once",
+    sql: `
+      ALTER TABLE batch ADD COLUMN dedupe INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN twins INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE progress ADD COLUMN twins_pending INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE task ADD COLUMN body_hash TEXT;
+      ALTER TABLE task ADD COLUMN twin_of INTEGER;
+      CREATE INDEX IF NOT EXISTS task_body ON task (body_hash) WHERE body_hash IS NOT NULL;
+      CREATE INDEX IF NOT EXISTS task_twin ON task (twin_of, state, seq) WHERE twin_of IS NOT NULL;
+      CREATE INDEX IF NOT EXISTS task_fresh ON task (seq)
+        WHERE body_hash IS NOT NULL AND state = 'pending' AND attempt = 0;
+      CREATE TABLE IF NOT EXISTS settling (seq INTEGER PRIMARY KEY) STRICT;`,
+  },
 ];
 
 /**
@@ -269,6 +285,8 @@ export type BatchRow = {
   /** The budget: tokens, and nano-dollars. */
   max_tokens_total: number | null;
   max_cost: number | null;
+  /** 1 when equal bodies are called once. */
+  dedupe: 0 | 1;
   webhook_url: string | null;
   webhook_secret: string | null;
   /** What becomes of a task whose consumer was lost: called again, or failed. */
@@ -331,6 +349,9 @@ export type ProgressRow = {
   longest_output: number;
   /** Tasks that failed for want of budget. */
   budget_stopped: number;
+  /** Tasks that share an earlier one's call, and those of them that are pending. */
+  twins: number;
+  twins_pending: number;
 } & Record<TaskState, number>;
 
 /** An event of the batch. Its id is the webhook-id, the same at every attempt and every receiver. */

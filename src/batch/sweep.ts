@@ -90,6 +90,10 @@ async function step(
       store.holders.remove(holder);
     });
   }
+  if (store.twins.owed()) {
+    store.transaction(() => store.twins.settleSome(outputLineStem(row.batch_id), nowMs));
+    return true;
+  }
   if (row.status === "in_progress" && row.ending === null) {
     if (nowMs >= row.expires_at) return store.rows.stop("expired");
     const { pending, running } = store.progress();
@@ -133,7 +137,8 @@ async function wind(
 ): Promise<boolean> {
   if (ending !== "completed") {
     closeSome(store, row, ending, nowMs);
-    if (store.progress().pending > 0) return true;
+    const { pending, twins_pending } = store.progress();
+    if (pending > twins_pending || store.twins.owed()) return true;
   }
   // Calls in flight finish; the last one's exchange sets the alarm.
   if (store.progress().running > 0) return false;
@@ -239,7 +244,10 @@ export function nextSweepMs(
   const row = store.rows.get();
   if (row === undefined) return undefined;
   if (row.status === "validating" || row.status === "finalizing") return nowMs;
-  const { pending, running } = store.progress();
+  const { pending: waiting, twins_pending, running } = store.progress();
+  if (store.twins.owed()) return nowMs;
+  // Twins wait for their originals, not for the sweep.
+  const pending = waiting - twins_pending;
   const tellMs = tellAtMs(row, running);
   const times = [store.deliveries.nextMs(nowMs), deleteAtMs(row, config), eraseAtMs(row), tellMs];
   if (row.status === "in_progress" || row.status === "cancelling") {

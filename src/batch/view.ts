@@ -62,6 +62,8 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
       max_concurrency: row.max_concurrency,
       priority: row.priority,
       budget: budgetOf(row, progress),
+      dedupe: row.dedupe === 1,
+      twins: progress.twins,
       webhook: row.webhook_url === null ? null : { url: row.webhook_url },
     },
   };

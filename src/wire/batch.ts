@@ -102,6 +102,9 @@ const options = {
   }),
   max_tokens_total: maxTokensTotal.optional(),
   max_cost: maxCost.optional(),
+  dedupe: z.boolean().default(false).meta({
+    description: "Calls equal bodies once, and gives each of their tasks the answer.",
+  }),
   webhook: webhook.optional(),
   on_unknown: onUnknown.default("retry"),
 };
@@ -277,6 +280,8 @@ export const batchObject = z
       max_concurrency: z.number().int().nullable(),
       priority: z.number().int(),
       budget,
+      dedupe: z.boolean(),
+      twins: z.number().int().meta({ description: "Tasks that share the call of an earlier one." }),
       webhook: z
         .object({
           url: z.string(),

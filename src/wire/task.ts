@@ -32,6 +32,9 @@ export const taskObject = z
       .record(z.string(), z.unknown())
       .nullable()
       .meta({ description: "Its output line; null while it has none." }),
+    same_as: z.string().nullable().meta({
+      description: "The task whose call and answer this one shares, in a batch with dedupe.",
+    }),
   })
   .meta({ id: "Task" });
 /** A task's history; request and outcome are put in as the text they are. */

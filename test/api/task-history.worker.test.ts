@@ -19,6 +19,7 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
       state: "pending",
       attempts: [],
       next_attempt_at: null,
+      same_as: null,
       request: { model: "m", messages: [{ role: "user", content: expect.any(String) }] },
       outcome: null,
     });
@@ -42,6 +43,7 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
         },
       ],
       next_attempt_at: null,
+      same_as: null,
     });
   });
 
@@ -72,6 +74,7 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
         { attempt: 2, result: "succeeded", status_code: 200, error: null },
       ],
       next_attempt_at: null,
+      same_as: null,
     });
     for (const { started_at, ended_at, latency_ms } of task.attempts) {
       expect(latency_ms).toBeGreaterThanOrEqual(0);
@@ -144,6 +147,7 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
       state: "cancelled",
       attempts: [],
       next_attempt_at: null,
+      same_as: null,
     });
   });
 
@@ -159,6 +163,7 @@ describe("GET /v1/batches/{id}/tasks/{custom_id}, for a task that", () => {
       state: "cancelled",
       attempts: [{ attempt: 1, result: "retry" }],
       next_attempt_at: null,
+      same_as: null,
     });
   });
 

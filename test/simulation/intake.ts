@@ -37,6 +37,7 @@ export function drawIntake(plan: Plan, chance: Chance, number: number, nowMs: nu
     output_expires_after_s: null,
     max_tokens_total: chance.maybe(plan.budgets) ? chance.between(1, 3_000) : null,
     max_cost: chance.maybe(plan.budgets / 2) ? chance.between(1, 8_000) : null,
+    dedupe: chance.maybe(0.25) ? 1 : 0,
     webhook_url: webhook ? "https://receiver.test/hook" : null,
     webhook_secret: webhook ? "whsec_dGVzdA==" : null,
     on_unknown: chance.maybe(0.3) ? "fail" : "retry",
@@ -48,17 +49,21 @@ export function drawIntake(plan: Plan, chance: Chance, number: number, nowMs: nu
     expires_at: nowMs + (windowMs(window) ?? 0),
   };
   if (!fromFile) {
-    const tasks = Array.from({ length: count }, (_, index) => taskOf(chance, index));
+    const tasks = Array.from({ length: count }, (_, index) =>
+      taskOf(chance, index, batch.dedupe === 1),
+    );
     return { batch, tasks, source: undefined };
   }
   return { batch, tasks: null, source: drawFile(chance, count) };
 }
 
-function taskOf(chance: Chance, index: number): NewTask {
+function taskOf(chance: Chance, index: number, dedupe: boolean): NewTask {
+  // White space apart, many have the same body there.
+  const n = dedupe ? `${" ".repeat(chance.between(0, 2))}${chance.between(1, 4)}` : index;
   const model = chance.maybe(0.9) ? "m" : "other";
   return {
     customId: `é"\\${index}`,
-    body: `{"model":"${model}","n":${index}}`,
+    body: `{"model":"${model}","n":${n}}`,
     cost: chance.pick([1, 10, 100, 1_000]),
     inputTokens: chance.between(0, 200),
     outputTokens: chance.maybe(0.4) ? null : chance.between(0, 250),

@@ -80,6 +80,7 @@ type TaskRow = {
   custom_id: string;
   state: TaskState;
   attempt: number;
+  twin_of: number | null;
   failures: number;
   not_before: number;
   holder: string | null;
@@ -252,6 +253,9 @@ export class Ledger {
       this.#fail(`task ${seq} is ${becomes} and held by ${holder}`);
     }
     if (becomes !== "running") return;
+    if (this.tasks().some((task) => task.seq === seq && task.twin_of !== null)) {
+      this.#fail(`handed out task ${seq}, whose body another one has`);
+    }
     if (active !== 1) this.#fail(`handed out task ${seq} while it hands out nothing`);
     if (over === 1) this.#fail(`handed out task ${seq} with too many of its calls in flight`);
     if (holder !== null) this.#claimed.set(`${seq}/${this.#attemptOf(seq)}`, holder);
@@ -302,7 +306,15 @@ export class Ledger {
 
   #checkOutcomes(tasks: readonly TaskRow[], outcomes: readonly OutcomeRow[]): void {
     const bySeq = new Map(outcomes.map((outcome) => [outcome.seq, outcome]));
-    for (const { seq, state, attempt, custom_id } of tasks) {
+    const originals = new Map(tasks.map((task) => [task.seq, task]));
+    for (const task of tasks) {
+      const { seq, state, custom_id } = task;
+      const original = originals.get(task.twin_of ?? seq) ?? task;
+      if (task.twin_of !== null && ![original.state, "pending"].includes(state)) {
+        this.#fail(
+          `task ${seq} is ${state}, and ${original.seq} with the same body ${original.state}`,
+        );
+      }
       const outcome = bySeq.get(seq);
       bySeq.delete(seq);
       if (outcome === undefined) {
@@ -317,7 +329,7 @@ export class Ledger {
       if (before === outcome.line) continue;
       if (before !== undefined) this.#fail(`task ${seq} has another outcome than before`);
       this.#lines.set(seq, outcome.line);
-      this.#checkLine(outcome.line, seq, attempt, custom_id);
+      this.#checkLine(outcome.line, original.seq, original.attempt, custom_id);
     }
     for (const seq of bySeq.keys()) this.#fail(`there is an outcome of no task, ${seq}`);
   }

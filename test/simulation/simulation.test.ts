@@ -149,6 +149,11 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     noticed: /says it has reserved/,
   },
   {
+    what: "the twins of what ends early are forgotten",
+    options: broken("WHERE twin_of = original.value", "WHERE twin_of < 0 AND 0 < original.value"),
+    noticed: /never comes|is due/,
+  },
+  {
     what: "retry drops what succeeded",
     options: broken("DELETE FROM outcome WHERE ok = 0", "DELETE FROM outcome"),
     noticed: /lost the outcome of task/,

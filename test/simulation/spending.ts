@@ -7,6 +7,7 @@ type Spender = {
   seq: number;
   state: string;
   attempt: number;
+  twin_of: number | null;
   claimed_at: number | null;
   input_tokens: number;
   output_tokens: number | null;
@@ -19,7 +20,7 @@ type Spender = {
 };
 
 const SPENDERS = `
-  SELECT task.seq, state, attempt, claimed_at, input_tokens, output_tokens, reserved_tokens,
+  SELECT task.seq, state, attempt, twin_of, claimed_at, input_tokens, output_tokens, reserved_tokens,
     reserved_cost, price.input AS price_input, price.cached_input AS price_cached,
     price.output AS price_output, outcome.line
   FROM task JOIN price ON price.id = task.price LEFT JOIN outcome USING (seq)`;
@@ -71,7 +72,8 @@ export class SpendingLedger {
       }
       if (line?.includes('"code":"budget_stopped"')) {
         stopped += 1;
-        this.#checkStopped(task, row, progress);
+        // A twin ends as its original does, whatever it would have needed itself.
+        if (task.twin_of === null) this.#checkStopped(task, row, progress);
       }
     }
     const said = progress.input_tokens + progress.output_tokens;

@@ -266,6 +266,7 @@ const NEW: Omit<NewBatch, "batch_id" | "created_at" | "expires_at"> = {
   output_expires_after_s: null,
   max_tokens_total: null,
   max_cost: null,
+  dedupe: 0,
   priority: 10,
   webhook_url: null,
   webhook_secret: null,

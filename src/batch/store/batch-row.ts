@@ -18,6 +18,7 @@ export type NewBatch = Pick<
   | "output_expires_after_s"
   | "max_tokens_total"
   | "max_cost"
+  | "dedupe"
   | "webhook_url"
   | "webhook_secret"
   | "on_unknown"
@@ -61,9 +62,9 @@ export class BatchRows {
     const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
          completion_window, metadata, max_concurrency, priority, output_expires_after_s,
-         max_tokens_total, max_cost, webhook_url, webhook_secret, on_unknown, input_sha256,
+         max_tokens_total, max_cost, dedupe, webhook_url, webhook_secret, on_unknown, input_sha256,
          call_headers, announced, source_key, created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
        RETURNING id`,
       row.project,
       row.batch_id,
@@ -77,6 +78,7 @@ export class BatchRows {
       row.output_expires_after_s,
       row.max_tokens_total,
       row.max_cost,
+      row.dedupe,
       row.webhook_url,
       row.webhook_secret,
       row.on_unknown,

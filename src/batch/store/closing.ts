@@ -2,6 +2,7 @@ import type { Sql } from "../../core/sql.ts";
 import type { TaskState } from "../../core/task.ts";
 import type { Progress, ProgressChange } from "./progress.ts";
 import { RESERVED, type Reserved, released } from "./purse.ts";
+import type { Twins } from "./twins.ts";
 
 /** How tasks end without an answer: their state, and the error in their output line. */
 export interface Close {
@@ -13,17 +14,19 @@ export interface Close {
 export class Closing {
   readonly #sql: Sql;
   readonly #counts: Progress;
+  readonly #twins: Twins;
   /** Where closing pending tasks goes on. */
   #closedTo = 0;
 
-  constructor(sql: Sql, counts: Progress) {
+  constructor(sql: Sql, counts: Progress, twins: Twins) {
     this.#sql = sql;
     this.#counts = counts;
+    this.#twins = twins;
   }
 
   /**
    * pending → a final state, for the next `limit` tasks, each with its output line. Run it inside a
-   * transaction, until no task is pending.
+   * transaction, until no task is pending but twins, who end as their originals do.
    *
    * @param lineStem what the ids of the output lines begin with.
    */
@@ -31,7 +34,8 @@ export class Closing {
     const { first, last } = this.#sql
       .exec<{ first: number | null; last: number | null }>(
         `SELECT min(seq) AS first, max(seq) AS last FROM
-           (SELECT seq FROM task WHERE seq >= ? AND state = 'pending' ORDER BY seq LIMIT ?)`,
+           (SELECT seq FROM task WHERE seq >= ? AND state = 'pending' AND twin_of IS NULL
+            ORDER BY seq LIMIT ?)`,
         this.#closedTo,
         limit,
       )
@@ -75,12 +79,13 @@ export class Closing {
     lineStem: string,
     nowMs: number,
   ): number {
+    const these = `state = '${from}' AND twin_of IS NULL AND ${where}`;
     const lines = this.#sql
       .exec<{ bytes: number }>(
         `INSERT INTO outcome (seq, ok, retry, recorded_at, line)
          SELECT seq, 0, 1, ?, '{"id":"' || ? || seq || '","custom_id":' || json_quote(custom_id)
            || ',"response":null,"error":' || ? || '}'
-         FROM task WHERE state = '${from}' AND ${where}
+         FROM task WHERE ${these}
          RETURNING octet_length(line) + 1 AS bytes`,
         nowMs,
         lineStem,
@@ -89,9 +94,8 @@ export class Closing {
       )
       .toArray();
     const moved = this.#sql
-      .exec<Reserved>(
-        `UPDATE task SET state = ?, holder = NULL WHERE state = '${from}' AND ${where}
-         RETURNING ${RESERVED}`,
+      .exec<Reserved & { seq: number }>(
+        `UPDATE task SET state = ?, holder = NULL WHERE ${these} RETURNING seq, ${RESERVED}`,
         close.state,
         ...bindings,
       )
@@ -101,6 +105,7 @@ export class Closing {
     change[close.state] = lines.length;
     change.error_bytes = lines.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#counts.add(change);
+    this.#twins.ended(moved.map(({ seq }) => seq));
     return lines.length;
   }
 }

@@ -22,6 +22,8 @@ export interface TaskHistory {
   /** When it may be tried next, for a pending one that waits. */
   not_before: number;
   attempts: AttemptRow[];
+  /** The custom_id of the task whose call and answer this one shares, if it does. */
+  same_as: string | null;
   /** The request's body; null once it was deleted with its outcome. */
   body: string | null;
   /** The output line, for a final one. */
@@ -35,14 +37,16 @@ type TaskRow = {
   attempt: number;
   not_before: number;
   claimed_at: number | null;
+  same_as: string | null;
 };
 
 /** What happened to a task, by its custom_id, or undefined when there is none. */
 export function readHistory(sql: Sql, customId: string): TaskHistory | undefined {
   const [task] = sql
     .exec<TaskRow>(
-      `SELECT seq, custom_id, state, attempt, not_before, claimed_at FROM task
-       WHERE custom_id = ?`,
+      `SELECT seq, custom_id, state, attempt, not_before, claimed_at,
+         (SELECT custom_id FROM task AS original WHERE original.seq = task.twin_of) AS same_as
+       FROM task WHERE custom_id = ?`,
       customId,
     )
     .toArray();
@@ -76,8 +80,9 @@ export function readHistory(sql: Sql, customId: string): TaskHistory | undefined
     .exec<{ body: string }>("SELECT body FROM input WHERE seq = ?", task.seq)
     .toArray();
   const body = input?.body ?? null;
-  const { seq, custom_id, state, not_before } = task;
-  return { seq, custom_id, state, not_before, attempts, body, line: outcome?.line ?? null };
+  const { seq, custom_id, state, not_before, same_as } = task;
+  const line = outcome?.line ?? null;
+  return { seq, custom_id, state, not_before, attempts, same_as, body, line };
 }
 
 function answerOf(line: string | undefined): Pick<AttemptRow, "status_code" | "error"> {

@@ -1,4 +1,7 @@
+import { createHash } from "node:crypto";
 import { type PatternPrice, priceOf } from "../../config/prices.ts";
+import { compactJson } from "../../core/compact-json.ts";
+import type { Sql } from "../../core/sql.ts";
 import type { NewTask } from "../../wire/request.ts";
 import type { Prices } from "./prices.ts";
 import type { Store } from "./store.ts";
@@ -10,7 +13,7 @@ import type { Store } from "./store.ts";
  * @returns the indexes (in `tasks`) whose custom_id an earlier task has; those were not added.
  */
 export function addTasks(
-  { sql, counts, prices: rows }: Store,
+  { sql, counts, prices: rows, rows: batch }: Store,
   tasks: readonly NewTask[],
   prices: readonly PatternPrice[],
 ): number[] {
@@ -19,19 +22,27 @@ export function addTasks(
     .one().next;
   const refused: number[] = [];
   const priceOfModel = kept(rows, prices);
+  const dedupe = batch.get()?.dedupe === 1;
   let priced = 0;
+  let twins = 0;
   for (const [index, task] of tasks.entries()) {
     const price = priceOfModel(task.model);
+    const hash = dedupe ? hashOf(task.body) : null;
+    const original = hash === null ? null : originalOf(sql, hash);
     const added = sql
       .exec(
-        `INSERT OR IGNORE INTO task (seq, custom_id, cost, input_tokens, output_tokens, price)
-         VALUES (?, ?, ?, ?, ?, ?) RETURNING seq`,
+        `INSERT OR IGNORE INTO task (seq, custom_id, cost, input_tokens, output_tokens, price,
+           body_hash, twin_of, attempt)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
         seq,
         task.customId,
         task.cost,
         task.inputTokens,
         task.outputTokens,
         price,
+        original === null ? hash : null,
+        original,
+        original === null ? 0 : TWIN_ATTEMPT,
       )
       .toArray();
     if (added.length === 0) {
@@ -40,11 +51,28 @@ export function addTasks(
     }
     sql.exec("INSERT INTO input (seq, body) VALUES (?, ?)", seq, task.body);
     if (price !== null) priced += 1;
+    if (original !== null) twins += 1;
     seq += 1;
   }
   const count = tasks.length - refused.length;
-  counts.add({ total: count, pending: count, priced });
+  counts.add({ total: count, pending: count, priced, twins, twins_pending: twins });
   return refused;
+}
+
+/** A twin is never handed out: a fresh task has made 0 attempts, a retry more. */
+const TWIN_ATTEMPT = -1;
+
+/** Of a body, white space apart. */
+function hashOf(body: string): string {
+  return createHash("sha256").update(compactJson(body)).digest("base64");
+}
+
+/** The task that has this body already. */
+function originalOf(sql: Sql, hash: string): number | null {
+  const [first] = sql
+    .exec<{ seq: number }>("SELECT seq FROM task WHERE body_hash = ?", hash)
+    .toArray();
+  return first?.seq ?? null;
 }
 
 /** The row of a model's price, or null; each looked up once. */
@@ -65,6 +93,7 @@ function kept(store: Prices, prices: readonly PatternPrice[]) {
 export function dropTasks({ sql, counts }: Store): void {
   sql.exec("DELETE FROM input");
   sql.exec("DELETE FROM task");
-  const { total, pending, priced } = counts.get();
-  counts.add({ total: -total, pending: -pending, priced: -priced });
+  const { total, pending, priced, twins } = counts.get();
+  const none = { total: -total, pending: -pending, priced: -priced };
+  counts.add({ ...none, twins: -twins, twins_pending: -twins });
 }

@@ -26,6 +26,8 @@ const COLUMNS = [
   "reserved_cost",
   "longest_output",
   "budget_stopped",
+  "twins",
+  "twins_pending",
 ] as const satisfies (keyof ProgressRow)[];
 
 const WRITE = `UPDATE progress SET ${COLUMNS.map((name) => `${name} = ?`).join(", ")}`;

@@ -1,6 +1,7 @@
 import type { Verdict } from "../../core/outcome.ts";
 import type { Sql } from "../../core/sql.ts";
 import { nextStep, type RetryRules } from "../../core/task.ts";
+import { outputLineStem } from "../../wire/ids.ts";
 import { byteLength } from "../../wire/request.ts";
 import type { Report } from "../exchange.ts";
 import { outcomeOf } from "../outcome-line.ts";
@@ -32,7 +33,7 @@ type Done = { custom_id: string } & Pick<NeedRow, "cost" | "price"> & Reserved;
 const DONE = `custom_id, cost, price, ${RESERVED}`;
 
 /** What recording writes to. */
-type Written = Pick<Store, "sql" | "counts" | "purse">;
+type Written = Pick<Store, "sql" | "counts" | "purse" | "twins">;
 
 /**
  * running → succeeded | failed | pending, as the report says. A report for an attempt that is not
@@ -106,7 +107,7 @@ const SUCCEED = `
 
 /** The outcome of a task that has just moved to a final state, and what it changes in the counts. */
 function end(
-  { sql, counts, purse }: Written,
+  { sql, counts, purse, twins }: Written,
   report: Report,
   batchId: string,
   task: Done & Pick<Held, "state">,
@@ -138,6 +139,7 @@ function end(
   change[ok ? "succeeded" : "failed"] = 1;
   change[ok ? "output_bytes" : "error_bytes"] = byteLength(line) + 1;
   counts.add(change);
+  twins.endedOne(report.seq, outputLineStem(batchId), nowMs);
   return { extraTokens: extraTokensOf(report, task.cost), unauthorized: now, verdict };
 }
 

@@ -8,6 +8,7 @@ import { Prices } from "./prices.ts";
 import { Progress } from "./progress.ts";
 import { Purse } from "./purse.ts";
 import { Tasks } from "./tasks.ts";
+import { Twins } from "./twins.ts";
 
 /** Everything a Batch keeps. All SQL of the Batch is in this folder. */
 export class Store {
@@ -17,6 +18,7 @@ export class Store {
   readonly prices: Prices;
   readonly purse: Purse;
   readonly tasks: Tasks;
+  readonly twins: Twins;
   readonly closing: Closing;
   readonly holders: Holders;
   readonly deliveries: Deliveries;
@@ -31,7 +33,8 @@ export class Store {
     this.prices = new Prices(storage.sql);
     this.purse = new Purse(storage.sql, this.rows, this.counts, this.prices);
     this.tasks = new Tasks(storage.sql, this.counts, this.purse);
-    this.closing = new Closing(storage.sql, this.counts);
+    this.twins = new Twins(storage.sql, this.counts);
+    this.closing = new Closing(storage.sql, this.counts, this.twins);
     this.holders = new Holders(storage.sql);
     this.deliveries = new Deliveries(storage.sql);
   }

@@ -41,7 +41,7 @@ export function listTasks(sql: Sql, { afterSeq, limit, state, search }: TaskQuer
   const untilSeq = afterSeq + LOOKED_AT;
   const rows = sql
     .exec<ListedTask>(
-      `SELECT seq, custom_id, state, attempt, not_before, took_ms, retry,
+      `SELECT seq, custom_id, state, max(0, attempt) AS attempt, not_before, took_ms, retry,
          iif(octet_length(body) <= ?6, body, NULL) AS body,
          iif(octet_length(line) <= ?6, line, NULL) AS line
        FROM task LEFT JOIN input USING (seq) LEFT JOIN outcome USING (seq)

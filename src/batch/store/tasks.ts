@@ -28,9 +28,23 @@ const freshes = (columns: string) => `
   SELECT seq, ${columns}, octet_length(body) AS bytes FROM task CROSS JOIN input USING (seq)
   WHERE seq >= ? AND state = 'pending' AND attempt = 0 ORDER BY seq LIMIT ?`;
 
+/** The same where some tasks are twins: by an index that has no twins, which may be most. */
+const originals = (columns: string) => `
+  SELECT seq, ${columns}, octet_length(body) AS bytes
+  FROM task INDEXED BY task_fresh CROSS JOIN input USING (seq)
+  WHERE seq >= ? AND body_hash IS NOT NULL AND state = 'pending' AND attempt = 0
+  ORDER BY seq LIMIT ?`;
+
+const ORIGINAL = "INDEXED BY task_fresh WHERE body_hash IS NOT NULL AND";
+
 /** The statements for what is read of the tasks that are next: only their cost, or all. */
-const COSTS = { retries: retries(NEED), freshes: freshes(NEED) };
-const BODIES = { retries: retries(`${NEED}, body`), freshes: freshes(`${NEED}, body`) };
+const statements = (columns: string) => ({
+  retries: retries(columns),
+  freshes: freshes(columns),
+  originals: originals(columns),
+});
+const COSTS = statements(NEED);
+const BODIES = statements(`${NEED}, body`);
 
 /** The tasks' states up to their outcome. Every move is a guarded statement; counts move in the same transaction. */
 export class Tasks {
@@ -56,7 +70,7 @@ export class Tasks {
   }
 
   #next<T extends Open>(
-    { retries, freshes }: typeof COSTS,
+    { retries, freshes, originals }: typeof COSTS,
     limit: number,
     maxBytes: number,
     nowMs: number,
@@ -78,7 +92,8 @@ export class Tasks {
     if (full) return open;
     add(this.#sql.exec<T>(retries, nowMs, limit));
     if (full || open.length === limit) return open;
-    add(this.#sql.exec<T>(freshes, this.#fresh(), limit - open.length));
+    const fresh = this.#hasTwins() ? originals : freshes;
+    add(this.#sql.exec<T>(fresh, this.#fresh(), limit - open.length));
     return open;
   }
 
@@ -96,7 +111,8 @@ export class Tasks {
     );
     const seqs = retries.toArray().flatMap((row) => (isStopped(row) ? [row.seq] : []));
     const fresh = this.#sql.exec<Open>(
-      `SELECT seq, ${NEED} FROM task WHERE seq >= ? AND state = 'pending' AND attempt = 0
+      `SELECT seq, ${NEED} FROM task ${this.#hasTwins() ? ORIGINAL : "WHERE"}
+         seq >= ? AND state = 'pending' AND attempt = 0
        ORDER BY seq LIMIT ?`,
       this.#fresh(),
       limit,
@@ -112,7 +128,7 @@ export class Tasks {
 
   /** How many tasks may be handed out now, counted up to `cap`. */
   ready(total: number, cap: number, nowMs: number): number {
-    if (this.#purse.means() !== undefined) {
+    if (this.#hasTwins() || this.#purse.means() !== undefined) {
       return this.next(cap, Number.POSITIVE_INFINITY, nowMs).length;
     }
     // Fresh tasks are the end of the input, as long as the batch hands out tasks at all.
@@ -230,12 +246,12 @@ export class Tasks {
     this.#sql.exec("DELETE FROM recorded WHERE seq IN (SELECT seq FROM outcome WHERE ok = 0)");
     this.#sql.exec("DELETE FROM outcome WHERE ok = 0");
     const moved = this.#sql
-      .exec(
+      .exec<{ is_twin: number }>(
         `UPDATE task SET state = 'pending', failures = 0, not_before = ?
-         WHERE state IN ('failed', 'cancelled', 'expired') RETURNING seq`,
+         WHERE state IN ('failed', 'cancelled', 'expired') RETURNING twin_of IS NOT NULL AS is_twin`,
         nowMs,
       )
-      .toArray().length;
+      .toArray();
     this.#firstFresh = undefined;
     const { failed, cancelled, expired, error_bytes, unauthorized, budget_stopped } =
       this.#counts.get();
@@ -247,8 +263,13 @@ export class Tasks {
       error_bytes: -error_bytes,
       unauthorized: -unauthorized,
       budget_stopped: -budget_stopped,
+      twins_pending: moved.filter(({ is_twin }) => is_twin === 1).length,
     });
-    return moved;
+    return moved.length;
+  }
+
+  #hasTwins(): boolean {
+    return this.#counts.get().twins > 0;
   }
 
   /** How many tasks a holder has. */
@@ -265,7 +286,8 @@ export class Tasks {
     this.#firstFresh ??=
       this.#sql
         .exec<{ seq: number | null }>(
-          "SELECT min(seq) AS seq FROM task WHERE state = 'pending' AND attempt = 0",
+          `SELECT min(seq) AS seq FROM task ${this.#hasTwins() ? ORIGINAL : "WHERE"}
+             state = 'pending' AND attempt = 0`,
         )
         .one().seq ?? Number.MAX_SAFE_INTEGER;
     return this.#firstFresh;

@@ -31,6 +31,7 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     output_expires_after_s: null,
     max_tokens_total: null,
     max_cost: null,
+    dedupe: 0,
     webhook_url: null,
     webhook_secret: null,
     on_unknown: "retry",
