@@ -28,6 +28,7 @@ import { addSteerRoutes } from "./steer.ts";
 import { addTaskRoutes } from "./tasks.ts";
 import { addTimelineRoute } from "./timeline.ts";
 import { addUploadRoutes } from "./uploads.ts";
+import { addUpstreamsRoute } from "./upstreams.ts";
 import { addEndpointRoutes } from "./webhook-endpoints.ts";
 
 /** The HTTP side of Muster. */
@@ -86,6 +87,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addRetryBatchRoute(app);
   addTaskRoutes(app);
   addTimelineRoute(app);
+  addUpstreamsRoute(app);
   addDeliveryRoutes(app);
   addResultsRoute(app);
   addCreateFileRoute(app);

@@ -9,6 +9,16 @@ const INVITE_EVERY_MS = 1_000;
 /** When there is no upstream to call, ask again after this long. */
 const NO_UPSTREAM_RETRY_MS = 5_000;
 
+/** How a quota stands, over all batches of all projects. */
+export interface LimiterState {
+  inFlight: number;
+  /** Calls that are wanted and not permitted yet. */
+  waiting: number;
+  batches: number;
+  cooldownUntilMs: number;
+  throttles: number;
+}
+
 /** What a Limiter does, apart from the platform it does it on. Time and chance are arguments. */
 export class LimiterEngine {
   readonly #store: LimiterStore;
@@ -60,6 +70,19 @@ export class LimiterEngine {
     return {
       reply: { ...grant, kept: called.includes(batch), invite },
       wake: others.map(refOf),
+    };
+  }
+
+  /** How it stands. */
+  state(): LimiterState {
+    const { quota, holds } = this.#store;
+    const all = [...holds.values()];
+    return {
+      inFlight: all.reduce((sum, { held }) => sum + held, 0),
+      waiting: all.reduce((sum, { unmet }) => sum + unmet, 0),
+      batches: all.length,
+      cooldownUntilMs: quota.cooldownUntilMs,
+      throttles: quota.throttles,
     };
   }
 

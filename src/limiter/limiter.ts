@@ -5,7 +5,7 @@ import { readConfig } from "../config.ts";
 import { batchStub } from "../stubs.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
-import { LimiterEngine } from "./engine.ts";
+import { LimiterEngine, type LimiterState } from "./engine.ts";
 import { migrations } from "./schema.ts";
 import { LimiterStore } from "./store.ts";
 
@@ -42,6 +42,11 @@ export class Limiter extends DurableObject<Env> {
   /** See {@link LimiterEngine.announce}. */
   announce(ref: BatchRef, weight: number, wanted: number): void {
     this.#started().announce(ref, weight, wanted, Date.now());
+  }
+
+  /** See {@link LimiterEngine.state}. */
+  state(): LimiterState {
+    return this.#started().state();
   }
 
   #started(): LimiterEngine {

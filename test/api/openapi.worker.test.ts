@@ -318,6 +318,7 @@ describe("real responses are as /openapi.json says", () => {
       [400, () => call(`/v1/batches/${batch}/tasks?state=x`)],
       [404, () => call(`/v1/batches/batch_${missing}/tasks`)],
     ],
+    "get /v1/upstreams": [[200, () => call("/v1/upstreams")]],
     "get /v1/batches/{id}/timeline": [
       [200, () => call(`/v1/batches/${batch}/timeline`)],
       [400, () => call(`/v1/batches/${batch}/timeline?after=x`)],

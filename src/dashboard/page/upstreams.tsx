@@ -1,49 +1,87 @@
 import type { BatchObject } from "../../wire/batch.ts";
-import { get, Refused } from "./api.ts";
+import type { UpstreamObject } from "../../wire/upstream.ts";
+import { get } from "./api.ts";
+import { number, span } from "./format.ts";
 import { usePolled } from "./hooks.ts";
-import { Problem, Title } from "./parts.tsx";
+import { Figure, Problem, Title } from "./parts.tsx";
 
-export interface Upstream {
-  name: string;
+const load = async (signal: AbortSignal): Promise<UpstreamObject[]> =>
+  (await get<{ data: UpstreamObject[] }>("/v1/upstreams", signal)).data;
+
+/** The upstreams, as they stand; asked again while something runs. */
+export function useUpstreams(open: boolean): UpstreamObject[] | undefined {
+  return usePolled(load, [open], () => (open ? 2_000 : undefined)).value;
 }
 
-export function useUpstreams(open: boolean): Upstream[] | undefined {
-  const { value } = usePolled(load, [open], () => (open ? 2_000 : undefined));
-  return value;
-}
-
-async function load(signal: AbortSignal): Promise<Upstream[]> {
-  try {
-    return (await get<{ data: Upstream[] }>("/v1/upstreams", signal)).data;
-  } catch (error) {
-    if (error instanceof Refused && error.status === 404) return [];
-    throw error;
-  }
-}
-
+/** Calls a second that a batch's upstream takes, where that is known. */
 export function limitOf(
-  _upstreams: readonly Upstream[] | undefined,
-  _batch: BatchObject,
+  upstreams: readonly UpstreamObject[] | undefined,
+  batch: BatchObject,
 ): number | undefined {
-  return undefined;
+  const quotas = upstreams?.find(({ name }) => name === batch.muster.upstream)?.quotas ?? [];
+  const [first] = quotas;
+  const rpm = quotas.length === 1 ? first?.limits.rpm : null;
+  return rpm === null || rpm === undefined ? undefined : rpm / 60;
 }
 
-export function Quotas({ upstreams }: { upstreams: readonly Upstream[] }) {
+/** Upstreams with their quotas: limits, calls in flight, cooldown. */
+export function Quotas({ upstreams }: { upstreams: readonly UpstreamObject[] }) {
   return (
-    <ul>
-      {upstreams.map(({ name }) => (
-        <li key={name}>{name}</li>
+    <>
+      {upstreams.map((upstream) => (
+        <section key={upstream.name} class="upstream" aria-label={`Upstream ${upstream.name}`}>
+          <h3>
+            {upstream.name} <span class="url soft">{upstream.base_url}</span>
+          </h3>
+          {upstream.quotas.map((quota) => {
+            const { limits } = quota;
+            const rest = quota.cooldown_until;
+            return (
+              <dl key={quota.name} class="figures">
+                <Figure name="Models">{quota.models.join(", ")}</Figure>
+                <Figure name="Health">
+                  <span class={`status ${quota.health}`}>{quota.health}</span>
+                  {rest !== null && ` ${span(Date.parse(rest) - Date.now())}`}
+                </Figure>
+                <Figure name="In flight">
+                  {number(quota.in_flight)} of {number(limits.max_concurrency)}
+                  <span class="level">
+                    <span
+                      style={{ width: `${(100 * quota.in_flight) / limits.max_concurrency}%` }}
+                    />
+                  </span>
+                </Figure>
+                <Figure name="Waiting">
+                  {number(quota.waiting)} of {number(quota.batches)} batches
+                </Figure>
+                <Figure name="Requests a minute">
+                  {limits.rpm === null ? "no limit" : number(limits.rpm)}
+                </Figure>
+                <Figure name="Tokens a minute">
+                  {limits.tpm === null ? "no limit" : number(limits.tpm)}
+                </Figure>
+                {quota.throttles > 0 && (
+                  <Figure name="429s in a row">{number(quota.throttles)}</Figure>
+                )}
+              </dl>
+            );
+          })}
+        </section>
       ))}
-    </ul>
+    </>
   );
 }
 
+/** All upstreams of this Muster. */
 export function Upstreams() {
   const { value, error } = usePolled(load, [], () => 2_000);
   return (
     <>
       <Title>Upstreams</Title>
       <Problem text={error} />
+      {value?.length === 0 && (
+        <p class="empty">No upstream yet. Set UPSTREAM_BASE_URL, or UPSTREAMS.</p>
+      )}
       {value !== undefined && <Quotas upstreams={value} />}
     </>
   );
