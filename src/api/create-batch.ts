@@ -22,6 +22,7 @@ import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import { batchCheck } from "../wire/check.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
+import { parseInput } from "../wire/parse.ts";
 import type { Quotas } from "../wire/quota.ts";
 import {
   describeIssue,
@@ -158,20 +159,20 @@ function readBody(text: string, headers: Headers, config: Config, all: boolean):
   }
   switch (kinds[0]) {
     case "prompts": {
-      const body = fromPrompts.safeParse(json);
+      const body = parseInput(fromPrompts, json);
       if (!body.success) return invalid(body.error, json);
       const endpoint = body.data.endpoint ?? promptEndpointOf(body.data.model, config);
       const inline = tasksOfPrompts(text, body.data, endpoint);
       return asked(body.data, endpoint, headers, inline, { shared: true, all });
     }
     case "requests": {
-      const body = fromRequests.safeParse(json);
+      const body = parseInput(fromRequests, json);
       if (!body.success) return invalid(body.error, json);
       const inline = tasksOfRequests(text, body.data);
       return asked(body.data, body.data.endpoint, headers, inline, { shared: false, all });
     }
     default: {
-      const body = fromFile.safeParse(json);
+      const body = parseInput(fromFile, json);
       if (!body.success) return invalid(body.error, json);
       const { endpoint, input_file_id } = body.data;
       const callHeaders = callHeadersOf(headers, endpoint);

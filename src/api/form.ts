@@ -42,10 +42,11 @@ export async function receiveForm(
   let refused: Result<never> | undefined;
   let stored: Promise<void> = Promise.resolve();
   let stopStoring = (_: Error): void => undefined;
-  const form = new Busboy({
-    headers: { "content-type": type } as BusboyHeaders,
-    limits: { files: 1, fields: 20, fieldSize: MAX_FIELD_BYTES },
-  });
+  const form = openForm(type);
+  if (form === undefined) {
+    const takes = "A form's boundary takes 1 to 70 characters, none of them odd (RFC 2046, 5.1.1).";
+    return refuse("unsupported_media_type", takes);
+  }
   form.on("field", (name, value) => {
     if (rules.fields.includes(name)) fields.set(name, value);
     else refused ??= unknown(name, rules);
@@ -95,6 +96,18 @@ export async function receiveForm(
   if (refused === undefined && file !== undefined) return { ok: true, value: { fields, file } };
   await bucket.delete(key);
   return refused ?? noFile(rules);
+}
+
+/** Undefined for a boundary that it does not take. */
+function openForm(type: string): InstanceType<typeof Busboy> | undefined {
+  try {
+    return new Busboy({
+      headers: { "content-type": type } as BusboyHeaders,
+      limits: { files: 1, fields: 20, fieldSize: MAX_FIELD_BYTES },
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 function noFile({ file }: FormRules): Result<never> {

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { ok, type Result, refuse } from "../wire/errors.ts";
+import { parseInput } from "../wire/parse.ts";
 import { describeIssue } from "../wire/request.ts";
 import { readText } from "./body.ts";
 
@@ -24,7 +25,7 @@ export async function readJson<T extends z.ZodType>(
     const why = error instanceof Error ? error.message : "";
     return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
   }
-  const parsed = schema.safeParse(json ?? {});
+  const parsed = parseInput(schema, json ?? {});
   if (parsed.success) return ok(parsed.data);
   const { param, message, reason } = describeIssue(parsed.error, json ?? {});
   return refuse("invalid_request", message, param || undefined, reason);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { rawMember } from "../../core/raw-json.ts";
 import { fromFile } from "../batch.ts";
+import { parseInput } from "../parse.ts";
 import { describeIssue, type NewTask, toTask } from "../request.ts";
 import { strict } from "../strict.ts";
 
@@ -80,7 +81,7 @@ export function readRestOfBody(text: string): Read<MessageBatchOptions> {
     const takes = '{"requests": [{"custom_id": "…", "params": {…}}]}';
     return { ok: false, message: `The body is not JSON. It takes ${takes}.` };
   }
-  const parsed = restOfBody.safeParse(json);
+  const parsed = parseInput(restOfBody, json);
   if (!parsed.success)
     return { ok: false, message: dotted(describeIssue(parsed.error, json).message) };
   const { requests: _, ...options } = parsed.data;
