@@ -18,7 +18,9 @@ interface Documented {
   content?: Record<string, { schema: { contentSchema?: object } }>;
 }
 
-/** Where undocumented routes find the shapes of their 404 and 405. */
+/** What is answered before anybody looks whether there is such a route, and when there is none. */
+const WITHOUT_ROUTE = [400, 401, 404, 405, 413, 415, 422];
+/** Where undocumented routes find the shapes of their refusals. */
 const ERROR_SHAPES = /^([A-Z][A-Za-z]*)?Error$/;
 
 /**
@@ -91,19 +93,21 @@ function checkerOf(document: Document, against: Schemas): Check {
     .toSorted((a, b) => a.split("{").length - b.split("{").length)
     .map((path) => ({ path, pattern: patternOf(path) }));
 
-  return (method, path, { status, headers }) => {
+  return (given, path, { status, headers }) => {
+    // An answer to HEAD is that to GET, but for its body.
+    const method = given === "HEAD" ? "GET" : given;
     const found = headers.has("x-request-id") ? [] : ["has no x-request-id"];
     const route = routes.find(({ pattern }) => pattern.test(path))?.path;
     const documented =
       route === undefined ? undefined : document.paths[route]?.[method.toLowerCase()];
     if (route === undefined || documented === undefined) {
-      if (status !== 404 && status !== 405) {
+      if (!WITHOUT_ROUTE.includes(status)) {
         return { found: [...found, "is the answer of a route that is not documented"] };
       }
       const isShaped = (value: unknown) =>
         errorShapes.some((name) => against(["components", "schemas", name], value).length === 0);
       const ofBody = ofJson((value) => (isShaped(value) ? [] : ["is not in an error shape"]));
-      return { found, ofBody };
+      return given === "HEAD" ? { found } : { found, ofBody };
     }
     const answer = documented.responses[status] ?? documented.responses.default;
     if (answer === undefined) return { found: [...found, "is a status that is not documented"] };
@@ -118,6 +122,7 @@ function checkerOf(document: Document, against: Schemas): Check {
       if (answer.content !== undefined) return { found: [...found, ...undocumented] };
       return { found, ofBody: (text) => (text === "" ? [] : undocumented) };
     }
+    if (given === "HEAD") return { found };
     const key = documented.responses[status] === undefined ? "default" : `${status}`;
     const at = ["paths", route, method.toLowerCase(), "responses", key, "content", documentedAs];
     if (type === "application/json") {

@@ -7,5 +7,7 @@ declare module "vitest" {
     /** What the simulator was started with; see `PUT /_sim/settings`. */
     upstreamSettings: { faults: { match?: string | undefined }[] };
     receiverUrl: string;
+    /** Of `api/fuzz`: requests a route, and the seed they are made from. */
+    fuzz: { runs: number; seed: number };
   }
 }
