@@ -88,7 +88,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide("upstreamUrl", simulator.url);
   project.provide("upstreamSettings", settings);
   project.provide("receiverUrl", receiver.url);
-  const { MUSTER_FUZZ_RUNS: runs = 20, MUSTER_FUZZ_SEED: seed = 1 } = process.env;
+  const { MUSTER_FUZZ_RUNS: runs = 10, MUSTER_FUZZ_SEED: seed = 1 } = process.env;
   project.provide("fuzz", { runs: Number(runs), seed: Number(seed) });
   return async () => {
     await simulator.close();
