@@ -60,7 +60,9 @@ const CURSORS: Record<string, string> = {
   "/v1/messages/batches before_id": "/v1/messages/batches",
 };
 /** Those that name nothing, or something within what the path names. */
-const HARMLESS = new Set("limit order purpose status search state step_ms tasks".split(" "));
+const HARMLESS = new Set(
+  "limit order purpose status search state step_ms tasks dry_run".split(" "),
+);
 /** Members of bodies that name things: each has a test below. `custom_id` is the client's own. */
 const NAMING = ["input_file_id", "part_ids"];
 
