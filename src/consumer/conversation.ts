@@ -54,6 +54,14 @@ const EXCHANGE_MS = 60_000;
  * and a Batch may hear fifty conversations at once in 128 MB.
  */
 const REPORTED_AT_ONCE = 1_000_000;
+/**
+ * An exchange costs about as much for one report as for ten. So when others are likely to come
+ * within this part of the time that calls take, and within that of an exchange, they are waited for.
+ */
+const LINGER_SHARE = 0.1;
+const LINGER_MAX_MS = 25;
+/** How much the latest call weighs in the mean time of calls. */
+const LATEST_SHARE = 0.1;
 /** Bytes of a stream that cost about as much CPU time as a call besides: a hundred chunks. */
 const STREAMED_BYTES = 25_000;
 
@@ -80,6 +88,9 @@ export class Conversation implements Seeker {
   /** Whether the Batch was asked to say when there are calls, and whether it has. */
   #listening = false;
   #called = false;
+  /** How long calls take, in the mean, and how long the last exchange took. */
+  #callMs: number | undefined;
+  #exchangeMs = 0;
 
   constructor(ground: Ground) {
     this.#ground = ground;
@@ -123,7 +134,9 @@ export class Conversation implements Seeker {
       const want = Math.floor(hand / this.#weight);
       this.#hand = 0;
       const reports = this.#takeReports();
+      const saidMs = Date.now();
       const reply = await this.#exchange(reports, want, leaving);
+      this.#exchangeMs = Date.now() - saidMs;
       if (reply === undefined) {
         // The Batch fences by attempt, so saying it again does no harm.
         this.#reports = [...reports, ...this.#reports];
@@ -209,6 +222,8 @@ export class Conversation implements Seeker {
       if (this.#over) held.close();
       else this.#held.set(report, held);
       this.#inFlight.delete(key);
+      this.#callMs ??= report.tookMs;
+      this.#callMs += LATEST_SHARE * (report.tookMs - this.#callMs);
       this.#reports.push(report);
       // The lane goes to who waits first in line; this conversation, if nobody does.
       lanes.give(weight);
@@ -271,7 +286,7 @@ export class Conversation implements Seeker {
         lanes.waitFirst(this);
         seekAtMs = Number.POSITIVE_INFINITY;
       }
-      if (this.#reports.length > 0 || this.#hand > 0) return;
+      if (this.#reports.length > 0 || this.#hand > 0) return this.#linger();
       const nowMs = Date.now();
       if (nowMs >= heartbeatAtMs) return;
       if (nowMs >= seekAtMs) {
@@ -288,6 +303,14 @@ export class Conversation implements Seeker {
       });
       this.#wake = undefined;
     }
+  }
+
+  /** Waits a moment for more reports, if more are likely in it. */
+  async #linger(): Promise<void> {
+    const callMs = this.#callMs ?? 0;
+    const ms = Math.floor(Math.min(this.#exchangeMs, callMs * LINGER_SHARE, LINGER_MAX_MS));
+    const likely = (this.#inFlight.size * ms) / callMs;
+    if (ms > 0 && likely >= 1) await sleep(ms);
   }
 }
 

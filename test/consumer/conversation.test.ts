@@ -274,6 +274,43 @@ describe("reports", () => {
     expect(seqsOf(talk.last.request)).toEqual([1]);
   });
 
+  describe("while many calls are in flight", () => {
+    /** A conversation with calls that take 100 ms, begun by an exchange that took as long. */
+    async function busy(calls: number, exchangeMs: number): Promise<Talk> {
+      const talk = new Talk(calls, { slots: new Slots(calls) });
+      await pass(exchangeMs);
+      await talk.last.answer({ tasks: tasks(...Array.from({ length: calls }, (_, n) => n)) });
+      await pass(100);
+      return talk;
+    }
+
+    test("wait for others that are likely soon, and go out together", async () => {
+      const talk = await busy(50, 8);
+      await api.end([0]);
+      await pass(4);
+      await api.end([1, 2]);
+      expect(talk.heard).toHaveLength(1);
+      await pass(4);
+      expect(talk.heard).toHaveLength(2);
+      expect(seqsOf(talk.last.request)).toEqual([0, 1, 2]);
+    });
+
+    test("wait no longer than a tenth of a call's time, however slow exchanges are", async () => {
+      const talk = await busy(50, 3_000);
+      await api.end([0]);
+      await pass(9);
+      expect(talk.heard).toHaveLength(1);
+      await pass(1);
+      expect(talk.heard).toHaveLength(2);
+    });
+
+    test("go out at once when no other is likely while an exchange takes", async () => {
+      const talk = await busy(9, 8);
+      await api.end([0]);
+      expect(seqsOf(talk.last.request)).toEqual([0]);
+    });
+  });
+
   test("of more than 1,000,000 characters are spread over exchanges, each said once", async () => {
     const talk = new Talk(8);
     await talk.last.answer({ tasks: tasks(0, 1, 2, 3, 4, 5, 6, 7) });
