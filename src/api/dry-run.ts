@@ -22,7 +22,7 @@ export async function dryRun(
   const index = projectStub(env, project);
   const inMoney = asked.options.max_cost !== undefined;
   const check = modelCheck(config, asked.endpoint, inMoney);
-  const tally = new Tally(config, asked.endpoint);
+  const tally = new Tally(config, asked.endpoint, asked.options.dedupe);
   if (asked.inputFileId === null) {
     for (const [at, task] of (asked.tasks ?? []).entries()) {
       const fault = check(task.model);

@@ -1,23 +1,29 @@
 import { priceOf } from "../config/prices.ts";
 import { routesOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
+import { bodyHash } from "../core/compact-json.ts";
 import { ASSUMED_OUTPUT_TOKENS, type Forecast, forecast, type Load } from "../core/forecast.ts";
 import { costOf, dollarsOf } from "../core/price.ts";
-import { estimateCall } from "../core/tokens.ts";
 import type { BatchError, Endpoint } from "../wire/batch.ts";
 import type { BatchCheck } from "../wire/check.ts";
 import type { NewTask } from "../wire/request.ts";
 
 /** Errors that are listed; the others are counted. */
 const LISTED = 100;
-/** custom_ids that are compared: some tens of bytes each, of an isolate's 128 MB. */
+/** Models that are listed; the others are counted with them in the sums. */
+const MODELS_LISTED = 100;
+/** custom_ids, and bodies, that are compared: some tens of bytes each, of an isolate's 128 MB. */
 const COMPARED = 250_000;
 
 interface OfModel {
   tasks: number;
+  /** Of the tasks, those that share no earlier one's call. */
+  calls: number;
   inputTokens: number;
   outputTokens: number;
 }
+
+const NOTHING: OfModel = { tasks: 0, calls: 0, inputTokens: 0, outputTokens: 0 };
 
 /** Adds up what a batch would be, task by task, without keeping the tasks. */
 export class Tally {
@@ -26,12 +32,15 @@ export class Tally {
   readonly #models = new Map<string | undefined, OfModel>();
   readonly #errors: BatchError[] = [];
   readonly #ids = new Set<string>();
+  /** Hashes of the bodies; undefined where equal bodies are called as often as they come. */
+  readonly #bodies: Set<string> | undefined;
   #errorsInAll = 0;
   #unbounded = false;
 
-  constructor(config: Config, endpoint: Endpoint) {
+  constructor(config: Config, endpoint: Endpoint, dedupe: boolean) {
     this.#config = config;
     this.#endpoint = endpoint;
+    this.#bodies = dedupe ? new Set() : undefined;
   }
 
   /** Takes a task that is right, unless its custom_id was there before. */
@@ -42,13 +51,24 @@ export class Tally {
       return;
     }
     if (this.#ids.size < COMPARED) this.#ids.add(task.customId);
-    const { inputTokens, outputTokens } = estimateCall(this.#endpoint, JSON.parse(task.body));
-    if (outputTokens === null) this.#unbounded = true;
-    const known = this.#models.get(task.model) ?? { tasks: 0, inputTokens: 0, outputTokens: 0 };
+    const known = this.#models.get(task.model) ?? { ...NOTHING };
     known.tasks += 1;
-    known.inputTokens += inputTokens;
-    known.outputTokens += outputTokens ?? ASSUMED_OUTPUT_TOKENS;
+    if (!this.#isTwin(task)) {
+      if (task.outputTokens === null) this.#unbounded = true;
+      known.calls += 1;
+      known.inputTokens += task.inputTokens;
+      known.outputTokens += task.outputTokens ?? ASSUMED_OUTPUT_TOKENS;
+    }
     this.#models.set(task.model, known);
+  }
+
+  #isTwin({ body }: NewTask): boolean {
+    const bodies = this.#bodies;
+    if (bodies === undefined) return false;
+    const hash = bodyHash(body);
+    if (bodies.has(hash)) return true;
+    if (bodies.size < COMPARED) bodies.add(hash);
+    return false;
   }
 
   /** Takes what is wrong with one. */
@@ -71,9 +91,12 @@ export class Tally {
       valid: this.#errorsInAll === 0 && all.tasks > 0,
       endpoint: this.#endpoint,
       tasks: all.tasks,
-      models: [...this.#models].map(([model, { tasks }]) => ({ model: model ?? null, tasks })),
+      models: [...this.#models]
+        .slice(0, MODELS_LISTED)
+        .map(([model, { tasks }]) => ({ model: model ?? null, tasks })),
       errors: { object: "list", data: this.#errors, total: this.#errorsInAll },
       estimate: {
+        calls: all.calls,
         input_tokens: all.inputTokens,
         output_tokens_at_most: this.#unbounded ? null : all.outputTokens,
         output_tokens_assumed: all.outputTokens,
@@ -87,9 +110,10 @@ export class Tally {
   }
 
   #sum(): OfModel {
-    const sum = { tasks: 0, inputTokens: 0, outputTokens: 0 };
-    for (const { tasks, inputTokens, outputTokens } of this.#models.values()) {
+    const sum = { ...NOTHING };
+    for (const { tasks, calls, inputTokens, outputTokens } of this.#models.values()) {
       sum.tasks += tasks;
+      sum.calls += calls;
       sum.inputTokens += inputTokens;
       sum.outputTokens += outputTokens;
     }
@@ -114,14 +138,14 @@ export class Tally {
   /** The slowest of the quotas that the models count against: they work side by side. */
   #forecast(waiting: number): Forecast {
     const quotas = new Map<string, { load: Load; limits: Parameters<typeof forecast>[1] }>();
-    for (const [model, { tasks, inputTokens, outputTokens }] of this.#models) {
+    for (const [model, { calls, inputTokens, outputTokens }] of this.#models) {
       const quota = routesOf(this.#config.upstreams, this.#endpoint, model ?? "")[0]?.quota;
       if (quota === undefined) continue;
       const known = quotas.get(quota.name) ?? {
         load: { calls: 0, tokens: 0, outputTokens: 0 },
         limits: quota.limits,
       };
-      known.load.calls += tasks;
+      known.load.calls += calls;
       known.load.tokens += inputTokens + outputTokens;
       known.load.outputTokens += outputTokens;
       quotas.set(quota.name, known);

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /** A string, whole; or white space outside of strings. */
 const PIECES = /("(?:[^"\\]|\\.)*")|[\t\n\r ]+/g;
 
@@ -9,4 +11,9 @@ const PIECES = /("(?:[^"\\]|\\.)*")|[\t\n\r ]+/g;
  */
 export function compactJson(text: string): string {
   return text.replace(PIECES, (_, string: string | undefined) => string ?? "");
+}
+
+/** SHA-256 of a body's compact text: two bodies with one are one request. */
+export function bodyHash(body: string): string {
+  return createHash("sha256").update(compactJson(body)).digest("base64");
 }

@@ -8,13 +8,16 @@ export const batchCheck = z
     valid: z.boolean().meta({ description: "Whether the batch would be opened and begin." }),
     endpoint,
     tasks: z.number().int().meta({ description: "Tasks that are right." }),
-    models: z.array(z.object({ model: z.string().nullable(), tasks: z.number().int() })),
+    models: z
+      .array(z.object({ model: z.string().nullable(), tasks: z.number().int() }))
+      .meta({ description: "The first hundred." }),
     errors: z.object({
       object: z.literal("list"),
       data: z.array(batchError).meta({ description: "The first hundred, by line." }),
       total: z.number().int(),
     }),
     estimate: z.object({
+      calls: z.number().int().meta({ description: "Fewer than tasks where dedupe joins some." }),
       input_tokens: z.number().int(),
       output_tokens_at_most: z
         .number()

@@ -42,6 +42,17 @@ describe("POST /v1/batches?dry_run=true", () => {
     expect(stats).not.toContain("never called");
   });
 
+  it("counts equal requests once where the batch would call them once", async () => {
+    const prompts = ["a", "b", "a", "a"];
+    const body = { model: "priced-1", prompts, max_tokens: 100 };
+    const each = await check(body);
+    const once = await check({ ...body, dedupe: true });
+    expect([each.tasks, once.tasks]).toEqual([4, 4]);
+    expect([each.estimate.calls, once.estimate.calls]).toEqual([4, 2]);
+    expect(once.estimate.input_tokens * 2).toBe(each.estimate.input_tokens);
+    expect(once.estimate.cost_at_most).toBe((each.estimate.cost_at_most ?? 0) / 2);
+  });
+
   it("names every line of a file that is wrong, and counts those that are right", async () => {
     const good = chatLine("a", unique("good"));
     const lines = [

@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
 import { type PatternPrice, priceOf } from "../../config/prices.ts";
-import { compactJson } from "../../core/compact-json.ts";
+import { bodyHash } from "../../core/compact-json.ts";
 import type { Sql } from "../../core/sql.ts";
 import type { NewTask } from "../../wire/request.ts";
 import type { Prices } from "./prices.ts";
@@ -27,7 +26,7 @@ export function addTasks(
   let twins = 0;
   for (const [index, task] of tasks.entries()) {
     const price = priceOfModel(task.model);
-    const hash = dedupe ? hashOf(task.body) : null;
+    const hash = dedupe ? bodyHash(task.body) : null;
     const original = hash === null ? null : originalOf(sql, hash);
     const added = sql
       .exec(
@@ -61,11 +60,6 @@ export function addTasks(
 
 /** A twin is never handed out: a fresh task has made 0 attempts, a retry more. */
 const TWIN_ATTEMPT = -1;
-
-/** Of a body, white space apart. */
-function hashOf(body: string): string {
-  return createHash("sha256").update(compactJson(body)).digest("base64");
-}
 
 /** The task that has this body already. */
 function originalOf(sql: Sql, hash: string): number | null {
