@@ -8,6 +8,7 @@ import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./excha
 import { Permits } from "./permits.ts";
 import { Pointers } from "./pointers.ts";
 import type { BatchRow } from "./schema.ts";
+import { firstModel } from "./store/intake.ts";
 import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import type { World } from "./world.ts";
@@ -42,6 +43,7 @@ export class Dispatch {
   readonly #config: Config;
   readonly #pointers: Pointers;
   #blockedUntilMs = 0;
+  #firstModel: string | undefined;
   /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
   readonly #leaving = new Set<string>();
   /** Conversations that wait to hear of free calls, by holder. */
@@ -310,7 +312,10 @@ export class Dispatch {
   }
 
   #route(row: BatchRow): Route | undefined {
-    return routesOf(this.#config.upstreams, row.endpoint, row.model ?? "")[0];
+    // Where tasks have several models, all of them go where the first one goes; see modelCheck.
+    if (row.model === "") this.#firstModel ??= firstModel(this.#store.sql)?.model ?? "";
+    const model = row.model === "" ? this.#firstModel : row.model;
+    return routesOf(this.#config.upstreams, row.endpoint, model ?? "")[0];
   }
 
   #row(): BatchRow {

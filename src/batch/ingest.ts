@@ -5,7 +5,7 @@ import type { BatchError, Endpoint } from "../wire/batch.ts";
 import { MAX_LINE_BYTES, type NewTask, parseLine } from "../wire/request.ts";
 import { announce } from "./announce.ts";
 import type { BatchRow } from "./schema.ts";
-import { addTasks, dropTasks } from "./store/intake.ts";
+import { addTasks, dropTasks, firstModel } from "./store/intake.ts";
 import type { Store } from "./store/store.ts";
 import type { World } from "./world.ts";
 
@@ -75,7 +75,7 @@ function commit(
   const errors: BatchError[] = row.errors === null ? [] : (JSON.parse(row.errors) as BatchError[]);
   const tasks: NewTask[] = [];
   const numbers: number[] = [];
-  const check = modelCheck(config, row.endpoint, row.max_cost !== null);
+  const check = modelCheck(config, row.endpoint, row.max_cost !== null, firstModel(store.sql));
   for (const line of lines) {
     if (errors.length >= MAX_ERRORS) break;
     const parsed = readTask(line, row.endpoint, check);

@@ -1,5 +1,5 @@
 import { type PatternPrice, priceOf } from "./prices.ts";
-import { MODEL_NOT_SERVED, unservedBy } from "./routes.ts";
+import { MODEL_NOT_SERVED, routesOf, unservedBy } from "./routes.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /** Why a model cannot be taken: a code, and a sentence that says what is taken instead. */
@@ -14,17 +14,34 @@ export type ModelCheck = (model: string | undefined) => ModelFault | undefined;
 /** The code of the error of a model without a price, in a batch that has a max_cost. */
 export const MODEL_NOT_PRICED = "model_not_priced";
 
-/** @param inMoney whether the batch has a max_cost, for which every model needs a price. */
+/** The code of the error of a model that counts against another quota than the batch's others. */
+export const MODELS_APART = "models_apart";
+
+/**
+ * @param inMoney whether the batch has a max_cost, for which every model needs a price.
+ * @param first the model of the batch's first task, when it is known already. All of its models go
+ *   where that one goes: a batch has one quota.
+ */
 export function modelCheck(
   config: { upstreams: readonly Upstream[]; prices: readonly PatternPrice[] },
   endpoint: string,
   inMoney: boolean,
+  first?: { model: string | undefined },
 ): ModelCheck {
   const unserved = unservedBy(config.upstreams, endpoint);
+  const quotaOf = (model: string | undefined) =>
+    routesOf(config.upstreams, endpoint, model ?? "")[0]?.quota.name;
+  let of = first;
   const known = new Map<string | undefined, ModelFault | undefined>();
   const check: ModelCheck = (model) => {
     const why = unserved(model);
     if (why !== undefined) return { code: MODEL_NOT_SERVED, why };
+    of ??= { model };
+    if (quotaOf(model) !== quotaOf(of.model)) {
+      const [mine, theirs] = [model ?? "", of.model ?? ""].map((name) => name.slice(0, 100));
+      const apart = `the model '${mine}' has other limits than '${theirs}', the first of this batch; send it as a batch of its own.`;
+      return { code: MODELS_APART, why: apart };
+    }
     if (!inMoney || priceOf(config.prices, model) !== undefined) return undefined;
     return { code: MODEL_NOT_PRICED, why: unpriced(config.prices, model) };
   };

@@ -106,7 +106,7 @@ describe("a model that nobody serves", () => {
   });
 
   it("is refused in requests, by the first that asks for it", async () => {
-    const bodies = ["gpt-4o-mini", "o3", "o4", "llama"].map((model) => ({ body: { model } }));
+    const bodies = ["gpt-4o-mini", "gpt-4o", "o4", "llama"].map((model) => ({ body: { model } }));
     const response = await create({ endpoint: "/v1/embeddings", requests: bodies });
     expect(response.status).toBe(400);
     expect(await errorOf(response)).toMatchObject({
@@ -145,5 +145,29 @@ describe("a model that nobody serves", () => {
         line: 2,
       },
     ]);
+  });
+});
+
+describe("a batch of several models", () => {
+  const request = (model: string) => ({ body: { model, messages: [] } });
+  const endpoint = "/v1/chat/completions";
+
+  it("is refused when they count against different quotas, and says which model is apart", async () => {
+    const requests = [request("gpt-4o"), request("gpt-4o-mini"), request("o3")];
+    const response = await create({ endpoint, requests });
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({
+      code: "models_apart",
+      param: "requests[2].body.model",
+      message: expect.stringContaining("has other limits than 'gpt-4o'"),
+    });
+  });
+
+  it("is taken when all of them go where the first goes", async () => {
+    const response = await create({
+      endpoint,
+      requests: [request("gpt-4o"), request("gpt-4o-mini")],
+    });
+    expect(response.status).toBe(202);
   });
 });

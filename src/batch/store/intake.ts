@@ -91,3 +91,13 @@ export function dropTasks({ sql, counts }: Store): void {
   const none = { total: -total, pending: -pending, priced: -priced };
   counts.add({ ...none, twins: -twins, twins_pending: -twins });
 }
+
+/** The model of the first task, or undefined while there is none. */
+export function firstModel(sql: Sql): { model: string | undefined } | undefined {
+  const [first] = sql
+    .exec<{ model: string | null }>(
+      "SELECT json_extract(body, '$.model') AS model FROM input ORDER BY seq LIMIT 1",
+    )
+    .toArray();
+  return first && { model: typeof first.model === "string" ? first.model : undefined };
+}
