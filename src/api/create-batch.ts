@@ -4,6 +4,7 @@ import type { NewBatch } from "../batch/store/batch-row.ts";
 import { modelCheck } from "../config/model-check.ts";
 import { routesOf } from "../config/routes.ts";
 import { type Config, readConfig } from "../config.ts";
+import { whyNotJson } from "../core/json-problem.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
 import { checkTarget } from "../webhooks/target.ts";
@@ -142,7 +143,7 @@ function readBody(text: string, headers: Headers, config: Config, all: boolean):
   try {
     json = JSON.parse(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : "";
+    const why = whyNotJson(error);
     return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { whyNotJson } from "../core/json-problem.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { parseInput } from "../wire/parse.ts";
 import { describeIssue } from "../wire/request.ts";
@@ -22,7 +23,7 @@ export async function readJson<T extends z.ZodType>(
   try {
     json = text.trim() === "" ? null : JSON.parse(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : "";
+    const why = whyNotJson(error);
     return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
   }
   const parsed = parseInput(schema, json ?? {});

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { whyNotJson } from "../core/json-problem.ts";
 import { nearest } from "../core/nearest.ts";
 import { arrayElements, objectMembers, oneLine, rawMember } from "../core/raw-json.ts";
 import { estimateCall, tokensOf } from "../core/tokens.ts";
@@ -51,7 +52,7 @@ export function parseLine(text: string, endpoint: Endpoint): Parsed {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    return fault("invalid_json_line", `This line is not JSON: ${messageOf(error)}.`, null);
+    return fault("invalid_json_line", `This line is not JSON: ${whyNotJson(error)}.`, null);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     return fault(
@@ -311,10 +312,6 @@ function isMissing(value: unknown, steps: readonly PropertyKey[]): boolean {
 function sentence(words: string): string {
   const text = words.charAt(0).toUpperCase() + words.slice(1);
   return /[.?]$/.test(text) ? text : `${text}.`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 const encoder = new TextEncoder();

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { whyNotJson } from "../../core/json-problem.ts";
 import { rawMember } from "../../core/raw-json.ts";
 import { fromFile } from "../batch.ts";
 import { parseInput } from "../parse.ts";
@@ -52,7 +53,7 @@ export function readMessageRequest(text: string, index: number): Read<NewTask> {
   try {
     json = JSON.parse(text);
   } catch (error) {
-    const why = error instanceof Error ? error.message : "";
+    const why = whyNotJson(error);
     return { ok: false, message: `${at}: this is not JSON: ${why}.` };
   }
   const parsed = request.safeParse(json);
