@@ -24,6 +24,8 @@ function control(upstream: Upstream, route: string, text: string): [status: numb
       return [200, upstream.tally.stats()];
     case "GET /_sim/latencies":
       return [200, upstream.tally.latenciesMs()];
+    case "GET /_sim/timeline":
+      return [200, upstream.tally.timeline()];
     case "PUT /_sim/settings":
       return putSettings(upstream, text);
     case "POST /_sim/reset":

@@ -38,12 +38,19 @@ export interface PromptRecord {
   answers: number;
 }
 
+/** How calls ended, by whole seconds since the first call came. */
+export interface Timeline {
+  answered: number[];
+  throttled: number[];
+}
+
 /** Counts calls. A call reports to the tally it arrived under, so a reset forgets the old ones. */
 export class Tally {
   readonly #prompts = new Map<string, PromptRecord>();
   readonly #byStatus = new Map<string, number>();
   readonly #authorizations = new Map<string, number>();
   readonly #latenciesMs: number[] = [];
+  readonly #timeline: Timeline = { answered: [], throttled: [] };
   #calls = 0;
   #inFlight = 0;
   #mostInFlight = 0;
@@ -81,6 +88,7 @@ export class Tally {
 
   count(status: string): void {
     increment(this.#byStatus, status);
+    if (status === "429") this.#mark(this.#timeline.throttled);
   }
 
   answer(record: PromptRecord, latencyMs: number): void {
@@ -88,6 +96,7 @@ export class Tally {
     if (record.answers === 1) this.#answeredPrompts += 1;
     this.#latenciesMs.push(latencyMs);
     this.#lastAnswerAt = Date.now();
+    this.#mark(this.#timeline.answered);
   }
 
   leave(): void {
@@ -97,6 +106,24 @@ export class Tally {
   /** The latencies of the answered calls, in milliseconds, in the order they were answered. */
   latenciesMs(): number[] {
     return [...this.#latenciesMs];
+  }
+
+  /** The seconds up to now. */
+  timeline(): Timeline {
+    const seconds = this.#second() + 1;
+    const whole = (counts: number[]) => Array.from({ length: seconds }, (_, at) => counts[at] ?? 0);
+    const { answered, throttled } = this.#timeline;
+    return { answered: whole(answered), throttled: whole(throttled) };
+  }
+
+  #second(): number {
+    const now = Date.now();
+    return Math.max(0, Math.floor((now - (this.#firstCallAt ?? now)) / 1000));
+  }
+
+  #mark(counts: number[]): void {
+    const second = this.#second();
+    counts[second] = (counts[second] ?? 0) + 1;
   }
 
   stats(): Stats {

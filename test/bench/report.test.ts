@@ -22,6 +22,7 @@ const one: Measure = {
   peakBytes: 300 * 2 ** 20,
   rpcsPerTask: 0.25,
   firstMs: null,
+  foundShare: null,
   aloneMs: null,
   besideMs: null,
 };

@@ -37,6 +37,7 @@ const MEDIANS = [
   "peakBytes",
   "rpcsPerTask",
   "firstMs",
+  "foundShare",
   "aloneMs",
   "besideMs",
   "boundMs",
@@ -74,8 +75,10 @@ export function describe(measures: readonly Measure[]): string {
 }
 
 function besides(row: Row): string {
-  const { firstMs, aloneMs, besideMs } = row;
+  const { firstMs, foundShare, aloneMs, besideMs } = row;
   if (firstMs !== null) return `first result ${Math.round(firstMs)} ms over its call`;
+  if (foundShare !== null)
+    return `${Math.round(foundShare * 100)} % of the limit once it was found`;
   if (aloneMs === null || besideMs === null) return "";
   const times = (besideMs / aloneMs).toFixed(1);
   return `10 beside it ${seconds(besideMs)}, alone ${seconds(aloneMs)}: ${times} ×`;

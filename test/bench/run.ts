@@ -1,10 +1,12 @@
 import { rmSync } from "node:fs";
+import type { Timeline } from "../../src/simulator/index.ts";
 import { checkAnswers } from "./check.ts";
 import { drawTasks } from "./drawn.ts";
 import { boundMs, idealQueueMs } from "./ideal.ts";
 import { watchTree } from "./meter.ts";
 import { scratchDir } from "./scratch.ts";
 import { follow, makeInputs, type Part } from "./shapes.ts";
+import { shareFound } from "./share-found.ts";
 import type { SimulatorProcess } from "./simulator.ts";
 import type { Subject } from "./subject.ts";
 import { simulatorSettings, type Workload } from "./workloads.ts";
@@ -36,6 +38,8 @@ export interface Measure {
   rpcsPerTask: number | null;
   /** Shape `first`: until the first result could be had, beyond its call's own latency. */
   firstMs: number | null;
+  /** Untold limits: the part of the rate that was used from 10 s after the first 429 on. */
+  foundShare: number | null;
   /** Shape `beside`: the small batch alone, and beside the big one. */
   aloneMs: number | null;
   besideMs: number | null;
@@ -95,6 +99,7 @@ export async function measure(
       peakBytes,
       rpcsPerTask: rpcs === undefined ? null : (rpcs - (rpcsBefore ?? 0)) / tasks,
       firstMs: course.firstMs === undefined ? null : course.firstMs - first,
+      foundShare: foundShareOf(workload, await simulator.timeline()),
       aloneMs: course.aloneMs ?? null,
       besideMs: course.besideMs ?? null,
     };
@@ -102,6 +107,12 @@ export async function measure(
     await started.stop();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** A limit that nobody was told of is found by its first 429, or its headers on the first answer. */
+function foundShareOf({ told, limits }: Workload, timeline: Timeline): number | null {
+  if (told || limits?.rpm === undefined) return null;
+  return shareFound(timeline, limits.rpm / 60);
 }
 
 async function checkParts(parts: readonly Part[]): Promise<{ lost: number; wrong: number }> {

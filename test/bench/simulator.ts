@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { projectDir } from "../../src/cli/workspace.ts";
-import type { SimulatorSettings, Stats } from "../../src/simulator/index.ts";
+import type { SimulatorSettings, Stats, Timeline } from "../../src/simulator/index.ts";
 
 /** A simulator in a process of its own: what it costs is nobody's cost. */
 export interface SimulatorProcess {
@@ -13,8 +13,8 @@ export interface SimulatorProcess {
   /** New settings, all counts at nought, buckets full. */
   prepare(settings: SimulatorSettings): Promise<void>;
   stats(): Promise<Stats>;
-  /** Of the answered calls, in the order they were answered. */
-  latenciesMs(): Promise<number[]>;
+  /** How calls ended, second by second. */
+  timeline(): Promise<Timeline>;
   stop(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export async function startSimulatorProcess(): Promise<SimulatorProcess> {
       await ask("POST", "reset");
     },
     stats: async () => (await ask("GET", "stats")) as Stats,
-    latenciesMs: async () => (await ask("GET", "latencies")) as number[],
+    timeline: async () => (await ask("GET", "timeline")) as Timeline,
     stop: async () => {
       child.kill("SIGTERM");
       await ended;

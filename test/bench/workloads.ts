@@ -79,8 +79,8 @@ export const workloads: readonly Workload[] = [
   {
     ...common,
     name: "token-limited",
-    about: "3,000 calls against 10,000 tokens a second, burst 100,000",
-    tasks: 3_000,
+    about: "2,000 calls against 10,000 tokens a second, burst 100,000",
+    tasks: 2_000,
     lanes: 50,
     latency: ordinary,
     limits: { tpm: 600_000, tokenBurst: 100_000 },

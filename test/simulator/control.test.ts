@@ -15,6 +15,22 @@ test("stats and latencies can be read over HTTP", async () => {
   expect(await (await control(simulator, "GET", "/latencies")).json()).toEqual([3]);
 });
 
+test("how calls ended, second by second, can be read over HTTP", async () => {
+  const simulator = await simulate({ faults: [{ kind: "status", code: 429, match: "[429]" }] });
+  await chatText(simulator, "a");
+  expect((await chat(simulator, "b [429]")).status).toBe(429);
+  await untilStats(simulator, { answered: 1, byStatus: { 200: 1, 429: 1 } });
+  const timeline = (await (await control(simulator, "GET", "/timeline")).json()) as {
+    answered: number[];
+    throttled: number[];
+  };
+  // All of it in the first second, as a rule; on a busy machine later.
+  const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
+  expect(sum(timeline.answered)).toBe(1);
+  expect(sum(timeline.throttled)).toBe(1);
+  expect(timeline.answered).toHaveLength(timeline.throttled.length);
+});
+
 test("settings put over HTTP replace the old ones, defaults filled in", async () => {
   const simulator = await simulate({ apiKey: "sk-old" });
   const body = JSON.stringify({ faults: [{ kind: "status", code: 404 }] });
