@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
 import { type Muster, startMuster } from "../../src/cli/serve.ts";
+import { readSettings } from "../../src/cli/settings.ts";
 import { type Bell, openBell } from "./bell.ts";
 import { MAX_TOKENS, MODEL } from "./input.ts";
 import { scratchDir } from "./scratch.ts";
@@ -32,24 +33,24 @@ export const muster: Subject = {
   },
 };
 
+/** What a user of `npm start` sets; the rest is as `npm start` sets it. */
 function varsOf({ workload, upstreamUrl }: Course): Record<string, string> {
   const { lanes, limits, told, timeoutMs } = workload;
-  const vars: Record<string, string> = {
+  const env: Record<string, string> = {
     MUSTER_API_KEYS: "default:sk-muster-bench",
     UPSTREAM_BASE_URL: upstreamUrl,
     UPSTREAM_MAX_CONCURRENCY: String(lanes),
     UPSTREAM_TIMEOUT_MS: String(timeoutMs),
-    CONSUMER_LANES: String(lanes),
-    CONSUMER_SUBREQUESTS: "1000000000",
     CONSUMER_BACKGROUND: "1",
     // The bell is on this machine.
     WEBHOOK_ALLOW_PRIVATE: "1",
   };
-  if (!told || limits === undefined) return vars;
-  if (limits.rpm !== undefined) vars.UPSTREAM_RPM = String(limits.rpm);
-  if (limits.burst !== undefined) vars.UPSTREAM_BURST = String(limits.burst);
-  if (limits.tpm !== undefined) vars.UPSTREAM_TPM = String(limits.tpm);
-  return vars;
+  if (told) {
+    if (limits?.rpm !== undefined) env.UPSTREAM_RPM = String(limits.rpm);
+    if (limits?.burst !== undefined) env.UPSTREAM_BURST = String(limits.burst);
+    if (limits?.tpm !== undefined) env.UPSTREAM_TPM = String(limits.tpm);
+  }
+  return readSettings(env).vars;
 }
 
 const batchEnded = z.object({
