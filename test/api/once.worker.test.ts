@@ -159,7 +159,10 @@ afterAll(async () => {
 
 describe("a POST with an Idempotency-Key", () => {
   it("is possible everywhere: no route is left out below", () => {
-    const routes = createApp().routes.filter(({ method }) => method === "POST");
+    // The administrator's own routes answer with keys, which are never kept; see organization tests.
+    const routes = createApp().routes.filter(
+      ({ method, path }) => method === "POST" && !path.startsWith("/v1/organization/"),
+    );
     expect(Object.keys(READY).toSorted()).toEqual(
       [...new Set(routes.map(({ path }) => path))].toSorted(),
     );
