@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { covers, install, installArgs, isInstalled, nodeProblem } from "../../src/cli/install.mjs";
@@ -88,4 +88,21 @@ describe("nodeProblem", () => {
       expect(nodeProblem(project({ "node_modules/node/bin/node": "" }), old)).toBeUndefined();
     },
   );
+});
+
+describe("a script of package.json that installs first", () => {
+  const { scripts } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  ) as { scripts: Record<string, string> };
+  const installing = Object.entries(scripts).filter(([, script]) => script.includes("install.mjs"));
+
+  test("is each that a fresh clone may begin with", () => {
+    const names = installing.map(([name]) => name);
+    expect(names).toEqual(expect.arrayContaining(["demo", "start", "deploy", "test", "check"]));
+  });
+  // `sh` remembers where it found `node`: named again in the same shell, that is still the
+  // system's, and not the one that has just been installed. `exec` looks anew.
+  test.each(installing)("%s runs all the rest by one exec", (_, script) => {
+    expect(script).toMatch(/^node src\/cli\/install\.mjs && exec [^&|;]+$/);
+  });
 });
