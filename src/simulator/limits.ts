@@ -5,12 +5,14 @@ import { TokenBucket } from "./token-bucket.ts";
 /** The limit that a refused call ran into, and when to come back. */
 export interface Refusal {
   limit: "requests" | "tokens" | "concurrency";
-  retryAfterMs: number;
+  /** Told by the answer, unless it is not to say. */
+  retryAfterMs: number | undefined;
 }
 
 /** The limits of the upstream: two token buckets and the calls let in. Time is an argument. */
 export class Limits {
   #concurrency: number | undefined;
+  #silent = false;
   #requests: TokenBucket | undefined;
   #tokens: TokenBucket | undefined;
   #letIn = 0;
@@ -21,7 +23,8 @@ export class Limits {
 
   /** New limits, with full buckets. The calls already let in stay counted. */
   configure(settings: LimitSettings, nowMs: number): void {
-    const { rpm, burst, tpm, tokenBurst, concurrency } = settings;
+    const { rpm, burst, tpm, tokenBurst, concurrency, silent = false } = settings;
+    this.#silent = silent;
     this.#concurrency = concurrency;
     this.#requests = rpm ? new TokenBucket(rpm, Math.max(1, burst ?? rpm), nowMs) : undefined;
     this.#tokens = tpm ? new TokenBucket(tpm, Math.max(1, tokenBurst ?? tpm), nowMs) : undefined;
@@ -33,19 +36,23 @@ export class Limits {
    */
   admit(tokens: number, freeInMs: number, nowMs: number): Refusal | undefined {
     if (this.#concurrency !== undefined && this.#letIn >= this.#concurrency) {
-      return { limit: "concurrency", retryAfterMs: Math.max(1, freeInMs) };
+      return this.#refusal("concurrency", Math.max(1, freeInMs));
     }
     const requestsMs = this.#requests?.waitMs(1, nowMs) ?? 0;
     const tokensMs = this.#tokens?.waitMs(tokens, nowMs) ?? 0;
     if (requestsMs > 0 || tokensMs > 0) {
       return requestsMs >= tokensMs
-        ? { limit: "requests", retryAfterMs: requestsMs }
-        : { limit: "tokens", retryAfterMs: tokensMs };
+        ? this.#refusal("requests", requestsMs)
+        : this.#refusal("tokens", tokensMs);
     }
     this.#requests?.take(1, nowMs);
     this.#tokens?.take(tokens, nowMs);
     this.#letIn += 1;
     return undefined;
+  }
+
+  #refusal(limit: Refusal["limit"], retryAfterMs: number): Refusal {
+    return { limit, retryAfterMs: this.#silent ? undefined : retryAfterMs };
   }
 
   /** A call that was let in has ended. */
@@ -59,6 +66,7 @@ export class Limits {
     nowMs: number,
     dialect: Dialect = "openai",
   ): void {
+    if (this.#silent) return;
     const add = dialect === "anthropic" ? addAnthropicHeaders : addBucketHeaders;
     if (this.#requests) add(headers, "requests", this.#requests, nowMs);
     if (this.#tokens) add(headers, "tokens", this.#tokens, nowMs);

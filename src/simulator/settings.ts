@@ -25,6 +25,8 @@ const limits = z.strictObject({
   tokenBurst: z.number().min(1).optional(),
   /** Calls let in at one time. */
   concurrency: z.int().min(1).optional(),
+  /** Answers tell nothing of the limits, and a 429 not when to come back. */
+  silent: z.boolean().optional(),
 });
 
 /** What every fault says about when it hits. */

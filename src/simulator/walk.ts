@@ -114,10 +114,10 @@ function eventsOf(request: ModelRequest, draft: Draft, seed: number): string[] {
 }
 
 function refuse(call: Call, { limit, retryAfterMs }: Refusal): void {
-  const wait = `${Math.ceil(retryAfterMs)}ms`;
-  const message = `Rate limit reached on ${limit}. Please try again in ${wait}.`;
+  const when = retryAfterMs === undefined ? "later" : `in ${Math.ceil(retryAfterMs)}ms`;
+  const message = `Rate limit reached on ${limit}. Please try again ${when}.`;
   const error = apiError(429, "rate_limit_exceeded", message, "rate_limit_exceeded");
-  call.sendError(error, retryHeaders(retryAfterMs));
+  call.sendError(error, retryAfterMs === undefined ? {} : retryHeaders(retryAfterMs));
 }
 
 /** When a place under the concurrency limit is likely to be free. */

@@ -140,6 +140,16 @@ export const workloads: readonly Workload[] = [
     limits: { rpm: 6_000, burst: 10 },
     told: false,
   },
+  {
+    ...common,
+    name: "silent-limits",
+    about: "the same, where no header tells of them either: only 429s",
+    tasks: 3_000,
+    lanes: 50,
+    latency: { kind: "fixed", ms: 100 },
+    limits: { rpm: 6_000, burst: 10, silent: true },
+    told: false,
+  },
 ];
 
 /** What the simulator is set to for a workload. */
