@@ -10,7 +10,7 @@ import {
   wholeNumber,
 } from "./config/fields.ts";
 import { type PatternPrice, priceList } from "./config/prices.ts";
-import { readUpstreams, type Upstream, upstreamList } from "./config/upstreams.ts";
+import { callsAtOnce, readUpstreams, type Upstream, upstreamList } from "./config/upstreams.ts";
 import type { RetryRules } from "./core/task.ts";
 import type { Quotas } from "./wire/quota.ts";
 
@@ -61,7 +61,7 @@ export const variables = z.object({
   UPSTREAM_RPM: optional(wholeNumber(LIMIT_FIELDS.rpm).optional()),
   UPSTREAM_TPM: optional(wholeNumber(LIMIT_FIELDS.tpm).optional()),
   UPSTREAM_BURST: optional(wholeNumber(LIMIT_FIELDS.burst).optional()),
-  UPSTREAM_MAX_CONCURRENCY: optional(wholeNumber(LIMIT_FIELDS.maxConcurrency).default(50)),
+  UPSTREAM_MAX_CONCURRENCY: optional(wholeNumber(LIMIT_FIELDS.maxConcurrency).optional()),
   UPSTREAM_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.timeoutMs).default(120_000)),
   UPSTREAM_STREAM_CHAT: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   UPSTREAM_IDLE_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.idleTimeoutMs).default(60_000)),
@@ -229,7 +229,7 @@ const ALONE = [
 /** @throws {ConfigError} when keys are missing, or when upstreams are described in both ways. */
 function upstreamsOf(v: Variables, vars: object): Upstream[] {
   const defaults = {
-    maxConcurrency: v.UPSTREAM_MAX_CONCURRENCY,
+    ...callsAtOnce(v.UPSTREAM_MAX_CONCURRENCY),
     timeoutMs: v.UPSTREAM_TIMEOUT_MS,
     idleTimeoutMs: v.UPSTREAM_IDLE_TIMEOUT_MS,
   };
@@ -249,7 +249,7 @@ function upstreamsOf(v: Variables, vars: object): Upstream[] {
     rpm: v.UPSTREAM_RPM,
     tpm: v.UPSTREAM_TPM,
     burst: v.UPSTREAM_BURST,
-    maxConcurrency: v.UPSTREAM_MAX_CONCURRENCY,
+    ...callsAtOnce(v.UPSTREAM_MAX_CONCURRENCY),
   };
   return [
     {

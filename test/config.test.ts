@@ -413,6 +413,7 @@ describe("an upstream", () => {
     expect(limitsOf({ ...UPSTREAM, UPSTREAM_RPM: "60" })).toEqual({
       rpm: 60,
       maxConcurrency: 50,
+      probes: true,
     });
   });
 

@@ -14,6 +14,7 @@ export default defineProject({
           UPSTREAM_BASE_URL: inject<string>("upstreamUrl"),
           UPSTREAM_API: "openai,anthropic",
           UPSTREAM_API_KEY: "sk-upstream-secret",
+          UPSTREAM_MAX_CONCURRENCY: "50",
           UPSTREAM_TIMEOUT_MS: "1000",
           CONSUMER_LANES: "50",
           CLAIM_TTL_MS: "1000",

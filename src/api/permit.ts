@@ -16,7 +16,10 @@ const ASK_EVERY_MS = 250;
 const CONFIRM_MS = 30_000;
 
 /** What the Limiter is told when the call is over. */
-export type News = Pick<AcquireRequest, "extraTokens" | "throttled" | "answered">;
+export type News = Pick<
+  AcquireRequest,
+  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told"
+>;
 
 const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
 

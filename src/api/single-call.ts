@@ -7,6 +7,7 @@ import type { Upstream } from "../config/upstreams.ts";
 import { readConfig } from "../config.ts";
 import { classifyAnswer } from "../core/outcome.ts";
 import { estimateTokens } from "../core/tokens.ts";
+import { readToldLimits } from "../core/told-limits.ts";
 import { readUsage } from "../core/usage.ts";
 import { ENDPOINTS } from "../wire/batch.ts";
 import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
@@ -132,6 +133,7 @@ async function call(
   const timeout = new AbortController();
   const hurry = () => setTimeout(() => timeout.abort(), upstream.timeoutMs);
   const timer = hurry();
+  const startedMs = Date.now();
   let response: Response;
   try {
     response = await fetch(urlOf(upstream, endpoint) + new URL(c.req.url).search, {
@@ -163,7 +165,8 @@ async function call(
   }
   const headers = new Headers();
   for (const [name, value] of response.headers) if (PASSED.test(name)) headers.set(name, value);
-  const newsOf = (text: string | undefined) => readNews(response, text, cost);
+  const tookMs = Date.now() - startedMs;
+  const newsOf = (text: string | undefined) => readNews(response, text, cost, tookMs);
   if (response.body === null) {
     over.resolve(newsOf(""));
     return new Response(null, { status: response.status, headers });
@@ -175,8 +178,16 @@ async function call(
 /** What a call that used no tokens, as far as is known, has to say. */
 const NOTHING_USED = (cost: number): News => ({ extraTokens: -cost, answered: false });
 
-/** @param text the whole body, if it was short enough to be kept. */
-function readNews(response: Response, text: string | undefined, cost: number): News {
+/**
+ * @param text the whole body, if it was short enough to be kept.
+ * @param tookMs until its headers came.
+ */
+function readNews(
+  response: Response,
+  text: string | undefined,
+  cost: number,
+  tookMs: number,
+): News {
   const { status, headers, ok } = response;
   let json: unknown;
   try {
@@ -187,10 +198,15 @@ function readNews(response: Response, text: string | undefined, cost: number): N
   const verdict = classifyAnswer({ status, headers, json }, Date.now());
   const usage = ok ? readUsage(json) : undefined;
   const used = usage === undefined ? undefined : usage.input_tokens + usage.output_tokens;
+  const limits = readToldLimits(headers, Date.now());
+  const throttled = verdict.kind === "throttled";
   return {
     extraTokens: used === undefined ? (ok ? 0 : -cost) : used - cost,
     answered: ok,
-    throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
+    throttled: throttled ? { afterMs: verdict.afterMs } : undefined,
+    accepted: status === 429 ? 0 : 1,
+    refused: throttled ? 1 : 0,
+    told: limits && { limits, tookMs },
   };
 }
 

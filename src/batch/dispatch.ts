@@ -1,6 +1,7 @@
 import { type Route, routesOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
+import { REFUSED_MANY, refusedShare } from "../core/pace.ts";
 import { isStreamable } from "../core/stream-request.ts";
 import { readCallHeaders } from "../wire/call-headers.ts";
 import type { BatchRef } from "../wire/messages.ts";
@@ -48,6 +49,8 @@ export class Dispatch {
   readonly #leaving = new Set<string>();
   /** Conversations that wait to hear of free calls, by holder. */
   readonly #listeners = new Map<string, () => void>();
+  /** Part of the latest answers that were 429s. Derived, so never stored. */
+  #refusedShare = 0;
   /** The Limiter called when nobody listened; the next exchange asks. */
   #unheard = false;
 
@@ -185,12 +188,21 @@ export class Dispatch {
       // A report that storage refuses undoes them all; so each once more, apart from the others.
       taken = take((report) => this.#recordApart(report, nowMs));
     }
-    for (const { verdict, extraTokens } of taken.recorded) {
-      if (verdict === undefined) continue;
+    for (const [index, { verdict, extraTokens }] of taken.recorded.entries()) {
+      const report = request.reports[index];
+      if (verdict === undefined || report === undefined) continue;
+      const { result, told, tookMs } = report;
+      const throttled = verdict.kind === "throttled";
+      const accepted = result.kind === "answered" && result.status !== 429 ? 1 : 0;
+      const refused = throttled ? 1 : 0;
+      this.#refusedShare = refusedShare(this.#refusedShare, accepted, refused);
       this.permits.note({
         extraTokens,
-        throttled: verdict.kind === "throttled" ? { afterMs: verdict.afterMs } : undefined,
+        throttled: throttled ? { afterMs: verdict.afterMs } : undefined,
         answered: verdict.kind === "succeeded",
+        accepted,
+        refused,
+        told: told && { limits: told, tookMs },
       });
     }
     if (taken.isNew && !request.invited) this.#pointers.arrived();
@@ -198,7 +210,9 @@ export class Dispatch {
 
   #record(report: Report, nowMs: number): Recorded {
     const { batch_id } = this.#row();
-    return record(this.#store, report, batch_id, this.#config.retry, nowMs, this.#world.random());
+    const random = this.#world.random();
+    const othersPass = this.#refusedShare < REFUSED_MANY;
+    return record(this.#store, report, batch_id, this.#config.retry, nowMs, random, othersPass);
   }
 
   /** Records one report. One that storage refuses ends its task, and harms no other. */

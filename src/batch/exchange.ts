@@ -1,4 +1,5 @@
 import type { Unanswered, Verdict } from "../core/outcome.ts";
+import type { Told } from "../core/told-limits.ts";
 import type { Usage } from "../core/usage.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
@@ -13,6 +14,8 @@ export interface Report {
   /** How long the call took, without the wait for its permit. */
   tookMs: number;
   usage?: Usage | undefined;
+  /** What the answer's headers say of the upstream's limits. */
+  told?: Told | undefined;
   result:
     | {
         kind: "answered";

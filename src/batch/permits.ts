@@ -15,7 +15,10 @@ export interface Turn {
 }
 
 /** What happened since the Limiter was last told. */
-export type News = Pick<AcquireRequest, "extraTokens" | "throttled" | "answered">;
+export type News = Pick<
+  AcquireRequest,
+  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told"
+>;
 
 /** The Batch's side of a turn; see engine.ts. */
 export interface Floor {
@@ -78,6 +81,9 @@ export class Permits {
       extraTokens: (before?.extraTokens ?? 0) + news.extraTokens,
       throttled: longest(before?.throttled, news.throttled),
       answered: (before?.answered ?? false) || news.answered,
+      accepted: (before?.accepted ?? 0) + (news.accepted ?? 0),
+      refused: (before?.refused ?? 0) + (news.refused ?? 0),
+      told: news.told ?? before?.told,
     };
   }
 

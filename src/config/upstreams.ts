@@ -129,9 +129,17 @@ function quotaName(upstream: string, patterns: readonly string[]): string {
   return `${upstream}:${JSON.stringify(patterns.toSorted())}`;
 }
 
+type CallsAtOnce = Pick<UpstreamLimits, "maxConcurrency" | "probes">;
+const DEFAULT_CONCURRENCY = 50;
+
+/** Calls in flight as they were configured; where they were not, it begins with fewer. */
+export function callsAtOnce(configured: number | undefined): CallsAtOnce {
+  if (configured !== undefined) return { maxConcurrency: configured };
+  return { maxConcurrency: DEFAULT_CONCURRENCY, probes: true };
+}
+
 /** What an entry that says nothing of them gets. */
-export interface UpstreamDefaults {
-  maxConcurrency: number;
+export interface UpstreamDefaults extends CallsAtOnce {
   timeoutMs: number;
   idleTimeoutMs: number;
 }
@@ -171,7 +179,11 @@ export function readUpstreams(
         });
       }
     }
-    const most = one.max_concurrency ?? defaults.maxConcurrency;
+    const { maxConcurrency, probes } = defaults;
+    const most =
+      one.max_concurrency === undefined
+        ? { maxConcurrency, probes }
+        : callsAtOnce(one.max_concurrency);
     return {
       name: one.name,
       baseUrl: one.base_url,
@@ -196,6 +208,12 @@ export function readUpstreams(
 
 type Limited = Pick<Entry, "rpm" | "tpm" | "burst" | "max_concurrency">;
 
-function limitsOf({ rpm, tpm, burst, max_concurrency }: Limited, most: number): UpstreamLimits {
-  return { rpm, tpm, burst, maxConcurrency: max_concurrency ?? most };
+function limitsOf(limited: Limited, most: CallsAtOnce): UpstreamLimits {
+  const { rpm, tpm, burst, max_concurrency } = limited;
+  return {
+    rpm,
+    tpm,
+    burst,
+    ...(max_concurrency === undefined ? most : callsAtOnce(max_concurrency)),
+  };
 }

@@ -4,6 +4,7 @@ import type { Upstream } from "../config/upstreams.ts";
 import { classifyAnswer, classifyUnanswered, type Unanswered } from "../core/outcome.ts";
 import { oneLine } from "../core/raw-json.ts";
 import { streamedBody } from "../core/stream-request.ts";
+import { readToldLimits } from "../core/told-limits.ts";
 import { readUsage } from "../core/usage.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { Deadlines } from "./deadlines.ts";
@@ -40,7 +41,7 @@ export async function callUpstream(
   const { seq, attempt } = task;
   if (upstream !== undefined) await slots.enter();
   const startedMs = nowMs();
-  const report = (rest: Pick<Report, "verdict" | "usage" | "result">): Report => ({
+  const report = (rest: Pick<Report, "verdict" | "usage" | "told" | "result">): Report => ({
     seq,
     attempt,
     tookMs: nowMs() - startedMs,
@@ -79,6 +80,7 @@ export async function callUpstream(
     return report({
       verdict: classifyAnswer({ status, headers, json: body.json }, nowMs()),
       usage: readUsage(body.json),
+      told: readToldLimits(headers, nowMs()),
       result: {
         kind: "answered",
         status,

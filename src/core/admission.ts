@@ -1,10 +1,13 @@
 import { type BucketLimits, type BucketState, settle } from "./bucket.ts";
 import { type Claimant, deal, FADE_MS, type Limits, startMs, takeCall } from "./deal.ts";
+import { hear, inForce, type Learned, lowered, nothingLearned, opened } from "./learned.ts";
+import { granted as grantedAt, isThrottled, paced } from "./pace.ts";
+import type { Told } from "./told-limits.ts";
 
 /**
  * The arithmetic of a quota: requests a minute, tokens a minute, calls in flight and the cooldown
  * after a 429, shared by the batches that compete. Pure: state in, state out. What the limits are is
- * in limits.ts, who gets a call in deal.ts.
+ * in limits.ts, what is found out of them in learned.ts, who gets a call in deal.ts.
  */
 
 /** One batch's part of the quota, as the batch itself last said it. */
@@ -40,6 +43,7 @@ export interface Quota {
   throttles: number;
   /** The time of the last ask, by the clock that all times here are told by. */
   askedAtMs: number;
+  learned: Learned;
 }
 
 /** What a batch says and asks. Absolute, so a lost message heals with the next one. */
@@ -62,6 +66,11 @@ export interface Ask {
   throttled?: { afterMs?: number | undefined } | undefined;
   /** A call was answered 2xx since the last ask. */
   answered: boolean;
+  /** Answers since the last ask: all but 429s, and 429s. */
+  accepted?: number | undefined;
+  refused?: number | undefined;
+  /** What the headers of the latest answer told, and how long its call took. */
+  told?: { limits: Told; tookMs: number } | undefined;
 }
 
 /** The answer: how long each granted call waits before it starts, in the order asked. */
@@ -101,6 +110,7 @@ export function freshQuota(): Quota {
     cooldownUntilMs: 0,
     throttles: 0,
     askedAtMs: 0,
+    learned: nothingLearned(),
   };
 }
 
@@ -123,19 +133,19 @@ export interface Admitted {
 export function admit(
   quota: Quota,
   holds: ReadonlyMap<string, Hold>,
-  limits: Limits,
+  allowed: Limits,
   ask: Ask,
   nowMs: number,
   random: number,
 ): Admitted {
-  const next = afterNews(quota, limits, ask, nowMs, random);
-  const before = holds.get(ask.batch);
-  const asker = askerOf(ask, before, nowMs);
-  const rivals = rivalsOf(holds, ask.batch, nowMs);
   const inFlight = [...holds].reduce(
     (sum, [batch, hold]) => sum + (batch === ask.batch || isGone(hold, nowMs) ? 0 : hold.held),
     ask.held,
   );
+  const { next, limits } = afterNews(quota, allowed, ask, inFlight, nowMs, random);
+  const before = holds.get(ask.batch);
+  const asker = askerOf(ask, before, nowMs);
+  const rivals = rivalsOf(holds, ask.batch, nowMs);
   const free = Math.max(0, limits.maxConcurrency - inFlight);
   const notBeforeMs = Math.max(nowMs, next.cooldownUntilMs);
 
@@ -185,19 +195,44 @@ export function admit(
     fadedAtMs: nowMs,
   };
   if (unmet === 0) blockedBy = null;
+  const busy = unmet > 0 || ask.ready > 0 || contended;
+  const inTheWay = limits.probes === true && busy && inFlight + granted >= limits.maxConcurrency;
+  next.learned = opened(next.learned, ask.accepted ?? 0, inTheWay, allowed.maxConcurrency);
+  next.learned.pace = grantedAt(
+    next.learned.pace,
+    granted,
+    nowMs + Math.max(0, ...startInMs),
+    busy,
+  );
   const grant: Grant = { startInMs, retryInMs: retry, blockedBy, contended };
   return { quota: next, hold, grant, called: [...called] };
 }
 
+/** The quota after what an ask tells, and the limits in force from then on. */
 function afterNews(
   quota: Quota,
-  { requests, tokens }: Limits,
+  allowed: Limits,
   ask: Ask,
+  inFlight: number,
   nowMs: number,
   random: number,
-): Quota {
+): { next: Quota; limits: Limits } {
   // A clock that went back takes all times told by it along.
   const backMs = Math.max(0, quota.askedAtMs - nowMs);
+  const learned = { ...hear(quota.learned, ask.told?.limits, nowMs) };
+  const sinceMs = quota.askedAtMs === 0 ? 0 : Math.max(0, nowMs - quota.askedAtMs);
+  const restedMs = Math.max(0, Math.min(nowMs, quota.cooldownUntilMs - backMs) - quota.askedAtMs);
+  const awakeMs = Math.max(0, sinceMs - restedMs);
+  const news = {
+    accepted: ask.accepted ?? 0,
+    refused: ask.refused ?? 0,
+    sinceMs,
+    awakeMs,
+    inFlight,
+  };
+  learned.pace = paced(learned.pace, news, nowMs);
+  const limits = inForce(allowed, learned);
+  const { requests, tokens } = limits;
   const requestsThen = { tatMs: quota.requests.tatMs - backMs };
   const tokensThen = { tatMs: quota.tokens.tatMs - backMs };
   // Times further ahead than the arithmetic can put them come from a clock that was ahead.
@@ -207,9 +242,19 @@ function afterNews(
     cooldownUntilMs: Math.min(quota.cooldownUntilMs - backMs, nowMs + COOLDOWN_TOLD_MAX_MS),
     throttles: quota.throttles,
     askedAtMs: nowMs,
+    learned,
   };
+  if (ask.told) {
+    const { limits: told, tookMs } = ask.told;
+    if (requests && told.requests)
+      next.requests = lowered(next.requests, requests, told.requests, tookMs, nowMs);
+    if (tokens && told.tokens)
+      next.tokens = lowered(next.tokens, tokens, told.tokens, tookMs, nowMs);
+  }
   if (tokens) next.tokens = settle(next.tokens, tokens, ask.extraTokens);
-  if (ask.throttled) {
+  // Somebody gets through: where there is a pace, that is what finds the rate, and not longer rests.
+  if ((ask.accepted ?? 0) > 0 && learned.pace.perMinute !== null) next.throttles = 0;
+  if (ask.throttled && isOfQuota(ask.throttled, learned, inFlight)) {
     if (nowMs >= next.cooldownUntilMs) next.throttles += 1;
     const ceiling = Math.min(COOLDOWN_MAX_MS, COOLDOWN_BASE_MS * 2 ** (next.throttles - 1));
     // At least half the ceiling: a cooldown near zero would storm the upstream again at once.
@@ -219,7 +264,22 @@ function afterNews(
   } else if (ask.answered && nowMs >= next.cooldownUntilMs) {
     next.throttles = 0;
   }
-  return next;
+  return { next, limits };
+}
+
+/** A wait that was told and is longer than this is about the quota, whatever else is answered. */
+const TOLD_SHORT_MS = 2_000;
+
+/**
+ * Whether a 429 rests the quota. One of many calls that are answered does not: it is about that
+ * call, or the rate is only a little too high, and the pace sees to that.
+ */
+function isOfQuota(
+  { afterMs = 0 }: { afterMs?: number | undefined },
+  { pace }: Learned,
+  inFlight: number,
+): boolean {
+  return afterMs > TOLD_SHORT_MS || isThrottled(pace, inFlight);
 }
 
 /** Tokens that one call may overdraw the bucket by: more than any model's context. */

@@ -13,6 +13,8 @@ export interface Limits {
   tokens: BucketLimits | undefined;
   /** Calls in flight. */
   maxConcurrency: number;
+  /** While no rate is known it begins with few calls in flight; see learned.ts. */
+  probes?: boolean | undefined;
 }
 
 /** Both buckets. */

@@ -1,5 +1,6 @@
 import type { BucketLimits } from "./bucket.ts";
 import type { Limits } from "./deal.ts";
+import { BURST_USED, RATE_USED } from "./learned.ts";
 
 /** An upstream's limits as configured; a limit that is absent is not enforced. */
 export interface UpstreamLimits {
@@ -11,14 +12,10 @@ export interface UpstreamLimits {
   burst?: number | undefined;
   /** Calls in flight. */
   maxConcurrency: number;
+  /** Nobody said how many calls in flight are fine: it begins with few. */
+  probes?: boolean | undefined;
 }
 
-/**
- * Part of the configured burst and rate that is used. The rest absorbs that calls arrive a little
- * earlier or later than they were permitted: without it a late first call makes the next ones early.
- */
-const BURST_USED = 0.7;
-const RATE_USED = 0.99;
 /** Seconds' worth of tokens that may be taken at once. */
 const TOKEN_BURST_S = 10;
 
@@ -44,5 +41,6 @@ export function limitsOf(limits: UpstreamLimits): Limits {
     requests: requestLimits(limits),
     tokens: tokenLimits(limits),
     maxConcurrency: limits.maxConcurrency,
+    probes: limits.probes,
   };
 }

@@ -1,5 +1,7 @@
 import { admit, type Grant } from "../core/admission.ts";
+import { inForce } from "../core/learned.ts";
 import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
+import { paceOf } from "../core/pace.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import type { LimiterStore } from "./store.ts";
@@ -17,6 +19,12 @@ export interface LimiterState {
   batches: number;
   cooldownUntilMs: number;
   throttles: number;
+  /** Requests and tokens a minute that headers told of, and when; null where they did not. */
+  told: { rpm: number | null; tpm: number | null; atMs: number | null };
+  /** Requests a minute that 429s taught; null while none did. */
+  pace: number | null;
+  /** What is kept to: the strictest of what is configured, told and taught. */
+  inForce: { rpm: number | null; tpm: number | null; maxConcurrency: number } | null;
 }
 
 /** What a Limiter does, apart from the platform it does it on. Time and chance are arguments. */
@@ -73,16 +81,31 @@ export class LimiterEngine {
     };
   }
 
-  /** How it stands. */
-  state(): LimiterState {
+  /** How it stands. @param limits as configured; undefined where the quota is configured no more. */
+  state(limits: UpstreamLimits | undefined): LimiterState {
     const { quota, holds } = this.#store;
+    const { learned } = quota;
     const all = [...holds.values()];
+    const force = limits && inForce(limitsOf(limits), learned);
     return {
       inFlight: all.reduce((sum, { held }) => sum + held, 0),
       waiting: all.reduce((sum, { unmet }) => sum + unmet, 0),
       batches: all.length,
       cooldownUntilMs: quota.cooldownUntilMs,
       throttles: quota.throttles,
+      told: {
+        rpm: learned.requests?.perMinute ?? null,
+        tpm: learned.tokens?.perMinute ?? null,
+        atMs: learned.toldAtMs === 0 ? null : learned.toldAtMs,
+      },
+      pace: paceOf(learned.pace)?.perMinute ?? null,
+      inForce: force
+        ? {
+            rpm: force.requests?.perMinute ?? null,
+            tpm: force.tokens?.perMinute ?? null,
+            maxConcurrency: force.maxConcurrency,
+          }
+        : null,
     };
   }
 

@@ -44,9 +44,10 @@ export class Limiter extends DurableObject<Env> {
     this.#started().announce(ref, weight, wanted, Date.now());
   }
 
-  /** See {@link LimiterEngine.state}. */
-  state(): LimiterState {
-    return this.#started().state();
+  /** See {@link LimiterEngine.state}. @param quota whose Limiter this is. */
+  state(quota: string): LimiterState {
+    const limits = quotaNamed(readConfig(this.env).upstreams, quota)?.limits;
+    return this.#started().state(limits);
   }
 
   #started(): LimiterEngine {

@@ -1,4 +1,5 @@
 import type { SQLSchemaMigration } from "durable-utils/sql-migrations";
+import { z } from "zod";
 
 /**
  * The tables of a Limiter. One writer: its store.
@@ -34,6 +35,11 @@ export const migrations: SQLSchemaMigration[] = [
       ALTER TABLE hold ADD COLUMN weight REAL NOT NULL DEFAULT 10;
       ALTER TABLE hold ADD COLUMN due_at REAL NOT NULL DEFAULT 0;`,
   },
+  {
+    idMonotonicInc: 3,
+    description: "what was found out of the upstream's limits",
+    sql: "ALTER TABLE quota ADD COLUMN learned TEXT;",
+  },
 ];
 
 /** Times are milliseconds since the epoch. */
@@ -43,7 +49,42 @@ export type QuotaRow = {
   cooldown_until: number;
   throttles: number;
   asked_at: number;
+  /** JSON: a {@link learned}; null where nothing was found out yet. */
+  learned: string | null;
 };
+
+const bucket = z.object({ perMinute: z.number().positive(), burst: z.number().positive() });
+
+/** `Learned` (core/learned.ts) as it is kept. One that an older version wrote may not fit: it is found out anew. */
+export const learned = z.object({
+  requests: bucket.nullable(),
+  tokens: bucket.nullable(),
+  toldAtMs: z.number(),
+  open: z.number().positive(),
+  held: z.boolean(),
+  pace: z.object({
+    perMinute: z.number().positive().nullable(),
+    seek: z.number(),
+    lastSeek: z.number(),
+    granted: z.number(),
+    window: z.object({
+      busyMs: z.number(),
+      restedMs: z.number(),
+      granted: z.number(),
+      refused: z.number(),
+      aheadMs: z.number(),
+    }),
+    lastStartMs: z.number(),
+    busy: z.boolean(),
+    cuts: z.number(),
+    cutShare: z.number(),
+    settledAtMs: z.number(),
+    stormAtMs: z.number(),
+    deafUntilMs: z.number(),
+    refusedShare: z.number(),
+    unknownShare: z.number(),
+  }),
+});
 
 /** `batch` is `project/batch_id`. */
 export type HoldRow = {

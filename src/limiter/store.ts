@@ -1,6 +1,7 @@
 import { freshQuota, type Hold, isGone, type Quota } from "../core/admission.ts";
+import { type Learned, nothingLearned } from "../core/learned.ts";
 import type { Sql } from "../core/sql.ts";
-import type { HoldRow, QuotaRow } from "./schema.ts";
+import { type HoldRow, learned, type QuotaRow } from "./schema.ts";
 
 /** A quota and its holds, in memory for reading and in SQLite so that eviction forgets nothing. */
 export class LimiterStore {
@@ -18,6 +19,7 @@ export class LimiterStore {
           cooldownUntilMs: row.cooldown_until,
           throttles: row.throttles,
           askedAtMs: row.asked_at,
+          learned: readLearned(row.learned),
         }
       : freshQuota();
     for (const hold of sql.exec<HoldRow>("SELECT * FROM hold")) {
@@ -50,12 +52,13 @@ export class LimiterStore {
     this.#quota = quota;
     this.#sql.exec(
       `INSERT OR REPLACE INTO quota (id, requests_tat, tokens_tat, cooldown_until, throttles,
-         asked_at) VALUES (1, ?, ?, ?, ?, ?)`,
+         asked_at, learned) VALUES (1, ?, ?, ?, ?, ?, ?)`,
       quota.requests.tatMs,
       quota.tokens.tatMs,
       quota.cooldownUntilMs,
       quota.throttles,
       quota.askedAtMs,
+      JSON.stringify(quota.learned),
     );
   }
 
@@ -86,4 +89,9 @@ export class LimiterStore {
       if (isGone(hold, nowMs)) this.setHold(batch, { ...hold, held: 0, unmet: 0 });
     }
   }
+}
+
+function readLearned(text: string | null): Learned {
+  if (text === null) return nothingLearned();
+  return learned.safeParse(JSON.parse(text)).data ?? nothingLearned();
 }

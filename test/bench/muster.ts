@@ -39,13 +39,13 @@ function varsOf({ workload, upstreamUrl }: Course): Record<string, string> {
   const env: Record<string, string> = {
     MUSTER_API_KEYS: "default:sk-muster-bench",
     UPSTREAM_BASE_URL: upstreamUrl,
-    UPSTREAM_MAX_CONCURRENCY: String(lanes),
     UPSTREAM_TIMEOUT_MS: String(timeoutMs),
     CONSUMER_BACKGROUND: "1",
     // The bell is on this machine.
     WEBHOOK_ALLOW_PRIVATE: "1",
   };
   if (told) {
+    env.UPSTREAM_MAX_CONCURRENCY = String(lanes);
     if (limits?.rpm !== undefined) env.UPSTREAM_RPM = String(limits.rpm);
     if (limits?.burst !== undefined) env.UPSTREAM_BURST = String(limits.burst);
     if (limits?.tpm !== undefined) env.UPSTREAM_TPM = String(limits.tpm);

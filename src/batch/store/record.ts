@@ -39,6 +39,8 @@ type Written = Pick<Store, "sql" | "counts" | "purse" | "twins">;
  * running → succeeded | failed | pending, as the report says. A report for an attempt that is not
  * the current one changes nothing. One whose task was taken back, but not handed out again, counts:
  * the answer is there, and paid for. Saying it twice is saying it once. Run it inside a transaction.
+ *
+ * @param othersPass whether most of the batch's calls are answered with something other than 429.
  */
 export function record(
   store: Written,
@@ -47,6 +49,7 @@ export function record(
   rules: RetryRules,
   nowMs: number,
   random: number,
+  othersPass: boolean,
 ): Recorded {
   const { sql, counts, purse } = store;
   if (report.verdict.kind === "succeeded") {
@@ -72,7 +75,8 @@ export function record(
   const throttled = report.verdict.kind === "throttled";
   // A 429 while others are answered is about this task, not about the upstream.
   const seen = task.throttled_at_success;
-  const alone = task.throttles_alone + (throttled && seen >= 0 && succeeded > seen ? 1 : 0);
+  const isAlone = throttled && othersPass && seen >= 0 && succeeded > seen;
+  const alone = task.throttles_alone + (isAlone ? 1 : 0);
   const verdict = alone >= THROTTLES_ALONE ? asRetry(report.verdict) : report.verdict;
   const step = nextStep(verdict, task, rules, nowMs, random);
   sql.exec(

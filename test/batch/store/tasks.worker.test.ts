@@ -15,7 +15,7 @@ const NOW = 1_800_000_000_000;
 const BYTES = 1_000_000;
 const note = (store: Store, ...reports: ReturnType<typeof report>[]) =>
   store.transaction(() => {
-    for (const one of reports) record(store, one, "batch_x", RULES, NOW, 0.5);
+    for (const one of reports) record(store, one, "batch_x", RULES, NOW, 0.5, true);
   });
 
 /** After every step the kept counts are those of the rows, and every final task has one outcome. */
