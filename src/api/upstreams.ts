@@ -47,7 +47,7 @@ async function quotaView(
   env: Env,
   { name, models, limits }: Quota,
 ): Promise<UpstreamObject["quotas"][number]> {
-  const state = await limiterStub(env, name).state();
+  const state = await limiterStub(env, name).state(name);
   const rests = state.cooldownUntilMs > Date.now();
   return {
     name,
@@ -58,6 +58,17 @@ async function quotaView(
       burst: limits.burst ?? null,
       max_concurrency: limits.maxConcurrency,
     },
+    learned: {
+      rpm: rounded(state.told.rpm),
+      tpm: rounded(state.told.tpm),
+      told_at: state.told.atMs === null ? null : new Date(state.told.atMs).toISOString(),
+      pace_rpm: rounded(state.pace),
+    },
+    in_force: {
+      rpm: rounded(state.inForce?.rpm ?? null),
+      tpm: rounded(state.inForce?.tpm ?? null),
+      max_concurrency: state.inForce?.maxConcurrency ?? limits.maxConcurrency,
+    },
     in_flight: state.inFlight,
     waiting: state.waiting,
     batches: state.batches,
@@ -65,4 +76,9 @@ async function quotaView(
     throttles: state.throttles,
     health: rests ? "cooldown" : "healthy",
   };
+}
+
+/** To a hundredth: what is learned is no whole number. */
+function rounded(value: number | null): number | null {
+  return value === null ? null : Math.round(value * 100) / 100;
 }

@@ -13,6 +13,20 @@ export const quotaObject = z
       burst: limit,
       max_concurrency: z.number().int(),
     }),
+    learned: z
+      .object({
+        rpm: limit.meta({ description: "Requests a minute, by the headers of answers." }),
+        tpm: limit.meta({ description: "Tokens a minute, by the headers of answers." }),
+        told_at: z.string().nullable().meta({ format: "date-time" }),
+        pace_rpm: limit.meta({ description: "Requests a minute, by what 429s taught." }),
+      })
+      .meta({
+        description: "What was found out of the upstream's limits; null where nothing was.",
+      }),
+    in_force: z.object({ rpm: limit, tpm: limit, max_concurrency: z.number().int() }).meta({
+      description:
+        "What is kept to: the strictest of what is configured and what is learned, just below it.",
+    }),
     in_flight: z.number().int().meta({ description: "Calls of all batches of all projects." }),
     waiting: z
       .number()

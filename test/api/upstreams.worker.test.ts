@@ -19,6 +19,8 @@ describe("GET /v1/upstreams", () => {
     );
     expect(data[0]?.quotas[0]).toMatchObject({
       limits: { rpm: null, tpm: null, max_concurrency: 50 },
+      learned: { rpm: null, tpm: null, told_at: null, pace_rpm: null },
+      in_force: { rpm: null, tpm: null, max_concurrency: 50 },
       in_flight: 0,
       cooldown_until: null,
       health: "healthy",

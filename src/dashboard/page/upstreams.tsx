@@ -20,7 +20,7 @@ export function limitOf(
 ): number | undefined {
   const quotas = upstreams?.find(({ name }) => name === batch.muster.upstream)?.quotas ?? [];
   const [first] = quotas;
-  const rpm = quotas.length === 1 ? first?.limits.rpm : null;
+  const rpm = quotas.length === 1 ? first?.in_force.rpm : null;
   return rpm === null || rpm === undefined ? undefined : rpm / 60;
 }
 
@@ -34,7 +34,7 @@ export function Quotas({ upstreams }: { upstreams: readonly UpstreamObject[] }) 
             {upstream.name} <span class="url soft">{upstream.base_url}</span>
           </h3>
           {upstream.quotas.map((quota) => {
-            const { limits } = quota;
+            const { limits, learned, in_force } = quota;
             const rest = quota.cooldown_until;
             return (
               <dl key={quota.name} class="figures">
@@ -55,11 +55,14 @@ export function Quotas({ upstreams }: { upstreams: readonly UpstreamObject[] }) 
                   {number(quota.waiting)} of {number(quota.batches)} batches
                 </Figure>
                 <Figure name="Requests a minute">
-                  {limits.rpm === null ? "no limit" : number(limits.rpm)}
+                  <Limit configured={limits.rpm} told={learned.rpm} taught={learned.pace_rpm} />
                 </Figure>
                 <Figure name="Tokens a minute">
-                  {limits.tpm === null ? "no limit" : number(limits.tpm)}
+                  <Limit configured={limits.tpm} told={learned.tpm} taught={null} />
                 </Figure>
+                {in_force.max_concurrency < limits.max_concurrency && (
+                  <Figure name="Begins with">{number(in_force.max_concurrency)} at once</Figure>
+                )}
                 {quota.throttles > 0 && (
                   <Figure name="429s in a row">{number(quota.throttles)}</Figure>
                 )}
@@ -70,6 +73,18 @@ export function Quotas({ upstreams }: { upstreams: readonly UpstreamObject[] }) 
       ))}
     </>
   );
+}
+
+/** A limit as it was configured, and as it was found out. */
+function Limit(limit: { configured: number | null; told: number | null; taught: number | null }) {
+  const { configured, told, taught } = limit;
+  const found = [
+    told === null ? "" : `${number(told)} by its headers`,
+    taught === null ? "" : `${number(Math.round(taught))} by its 429s`,
+  ].filter((text) => text !== "");
+  if (configured === null && found.length === 0) return <>none known</>;
+  const said = configured === null ? [] : [number(configured)];
+  return <>{[...said, ...found].join(", ")}</>;
 }
 
 /** All upstreams of this Muster. */
