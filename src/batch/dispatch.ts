@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
 import { REFUSED_MANY, refusedShare } from "../core/pace.ts";
 import { isStreamable } from "../core/stream-request.ts";
+import { tokensToReserve } from "../core/tokens.ts";
 import { readCallHeaders } from "../wire/call-headers.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
@@ -10,6 +11,7 @@ import { Permits } from "./permits.ts";
 import { Pointers } from "./pointers.ts";
 import type { BatchRow } from "./schema.ts";
 import { firstModel } from "./store/intake.ts";
+import type { NeedRow } from "./store/purse.ts";
 import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import type { World } from "./world.ts";
@@ -49,6 +51,8 @@ export class Dispatch {
   readonly #leaving = new Set<string>();
   /** Conversations that wait to hear of free calls, by holder. */
   readonly #listeners = new Map<string, () => void>();
+  /** Tokens of the latest answers, in the mean, of the quota's batches; null while none is known. */
+  #meanOutput: number | null = null;
   /** Part of the latest answers that were 429s. Derived, so never stored. */
   #refusedShare = 0;
   /** The Limiter called when nobody listened; the next exchange asks. */
@@ -67,12 +71,15 @@ export class Dispatch {
       ready: () => this.#ready(MORE_MAX),
       served: () => store.holders.count() > 0,
       called: () => this.called(),
+      meanOutput: (tokens) => {
+        this.#meanOutput = tokens;
+      },
       claim: (holder, startInMs) => this.#claim(holder, startInMs),
       acquire: (said) => {
         const row = this.#row();
         this.traffic.asks += 1;
         const quota = this.#route(row)?.quota.name ?? row.upstream;
-        return world.acquire({ quota, ref: refOf(row), ...said });
+        return world.acquire({ quota, ref: refOf(row), model: row.model ?? "", ...said });
       },
     });
   }
@@ -191,7 +198,7 @@ export class Dispatch {
     for (const [index, { verdict, extraTokens }] of taken.recorded.entries()) {
       const report = request.reports[index];
       if (verdict === undefined || report === undefined) continue;
-      const { result, told, tookMs } = report;
+      const { result, told, tookMs, usage } = report;
       const throttled = verdict.kind === "throttled";
       const accepted = result.kind === "answered" && result.status !== 429 ? 1 : 0;
       const refused = throttled ? 1 : 0;
@@ -203,6 +210,7 @@ export class Dispatch {
         accepted,
         refused,
         told: told && { limits: told, tookMs },
+        answers: usage && { calls: 1, outputTokens: usage.output_tokens },
       });
     }
     if (taken.isNew && !request.invited) this.#pointers.arrived();
@@ -267,7 +275,16 @@ export class Dispatch {
   #costs(want: number): number[] {
     const limit = this.#ready(want);
     const nowMs = this.#world.nowMs();
-    return this.#store.tasks.next(limit, CLAIM_BYTES, nowMs).map(({ cost }) => cost);
+    const open = this.#store.tasks.next(limit, CLAIM_BYTES, nowMs);
+    return open.map((row) => this.#tokensOf(row));
+  }
+
+  /** Tokens to reserve of the quota for a task's call. */
+  #tokensOf({ cost, input_tokens, output_tokens }: NeedRow): number {
+    // Of a task from before these columns only the sum is known.
+    if (input_tokens === null) return cost;
+    const estimate = { inputTokens: input_tokens, outputTokens: output_tokens };
+    return tokensToReserve(estimate, this.#meanOutput);
   }
 
   #claim(holder: string, startInMs: readonly number[]): Assignment[] {
@@ -280,7 +297,8 @@ export class Dispatch {
       const claimed = store.transaction(() => {
         // A sweep may have taken the holder for gone while it waited for its permits.
         store.holders.seen(holder, nowMs);
-        return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs);
+        const tokensOf = (row: NeedRow) => this.#tokensOf(row);
+        return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs, tokensOf);
       });
       const row = this.#row();
       const upstream = this.#route(row)?.upstream.name ?? "";

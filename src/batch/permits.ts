@@ -17,7 +17,7 @@ export interface Turn {
 /** What happened since the Limiter was last told. */
 export type News = Pick<
   AcquireRequest,
-  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told"
+  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told" | "answers"
 >;
 
 /** The Batch's side of a turn; see engine.ts. */
@@ -31,6 +31,8 @@ export interface Floor {
   costs(want: number): number[];
   /** Tasks that may be handed out now, counted up to a bound. */
   ready(): number;
+  /** What the Limiter says of the length of answers; from the next ask on. */
+  meanOutput(tokens: number | null): void;
   /** Whether there are conversations. */
   served(): boolean;
   /** The Limiter keeps calls for the batch: somebody is to come for them. */
@@ -84,6 +86,10 @@ export class Permits {
       accepted: (before?.accepted ?? 0) + (news.accepted ?? 0),
       refused: (before?.refused ?? 0) + (news.refused ?? 0),
       told: news.told ?? before?.told,
+      answers: {
+        calls: (before?.answers?.calls ?? 0) + (news.answers?.calls ?? 0),
+        outputTokens: (before?.answers?.outputTokens ?? 0) + (news.answers?.outputTokens ?? 0),
+      },
     };
   }
 
@@ -204,6 +210,8 @@ export class Permits {
       give({ ...outcome, tasks, invite });
       invite = null;
     }
+    // Not before the claims: they reserve what was asked for.
+    if (reply !== undefined) this.#floor.meanOutput(reply.meanOutput ?? null);
     // Fewer were claimed than granted: the batch was paused or ended meanwhile, or somebody left.
     if (reply !== undefined && this.owes()) this.#news ??= NO_NEWS;
     return reply !== undefined;

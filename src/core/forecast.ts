@@ -14,8 +14,6 @@ export interface Forecast {
   boundBy: "requests" | "tokens" | "calls in flight";
 }
 
-/** What an answer is assumed to have where its request does not say. */
-export const ASSUMED_OUTPUT_TOKENS = 300;
 /** A call is assumed to take this long, and so much for each token of its answer. */
 const FIRST_TOKEN_MS = 500;
 const TOKEN_MS = 15;

@@ -40,12 +40,14 @@ export function nothingLearned(): Learned {
  */
 export const OPEN_FIRST = 10;
 
+/** Of a rate, what is used. */
+const RATE_USED = 0.99;
 /**
- * Part of a burst and of a rate that is used. The rest absorbs that calls arrive a little earlier or
- * later than they were permitted: without it a late first call makes the next ones early.
+ * What is left of a burst: calls arrive this much earlier or later than they were permitted, and a
+ * late first one makes the next ones early. No more than this part of a small burst.
  */
-export const BURST_USED = 0.7;
-export const RATE_USED = 0.99;
+const BURST_LEFT_S = 0.3;
+const BURST_LEFT_SHARE = 0.3;
 
 const MINUTE_MS = 60_000;
 /** Windows that limits are told for. A minute is what both APIs document. */
@@ -107,9 +109,9 @@ export function lowered(
 
 /** The limits in force: the stricter of what was configured, what headers told and what 429s taught. */
 export function inForce(limits: Limits, learned: Learned): Limits {
-  const told = stricter(limits.requests, usedOf(learned.requests));
+  const told = stricter(limits.requests, learned.requests && usedOf(learned.requests));
   const requests = stricter(told, paceOf(learned.pace));
-  const tokens = stricter(limits.tokens, usedOf(learned.tokens));
+  const tokens = stricter(limits.tokens, learned.tokens && usedOf(learned.tokens));
   const careful = limits.probes === true && requests === undefined && tokens === undefined;
   return {
     requests,
@@ -125,13 +127,16 @@ export function opened(learned: Learned, answered: number, held: boolean, most: 
   return { ...learned, open: Math.min(grown, Math.max(most, OPEN_FIRST)), held };
 }
 
-function usedOf(bucket: BucketLimits | null): BucketLimits | undefined {
-  if (bucket === null) return undefined;
-  const burst = Math.max(1, Math.floor(bucket.burst * BURST_USED));
-  return { perMinute: bucket.perMinute * RATE_USED, burst };
+/** What is used of a bucket, just below what it allows. */
+export function usedOf({ perMinute, burst }: BucketLimits): BucketLimits {
+  const left = Math.min(burst * BURST_LEFT_SHARE, (perMinute / 60) * BURST_LEFT_S);
+  return { perMinute: perMinute * RATE_USED, burst: Math.max(1, Math.floor(burst - left)) };
 }
 
-function stricter(a: BucketLimits | undefined, b: BucketLimits | undefined) {
-  if (a === undefined || b === undefined) return a ?? b;
+function stricter(
+  a: BucketLimits | undefined,
+  b: BucketLimits | null | undefined,
+): BucketLimits | undefined {
+  if (!a || !b) return a ?? b ?? undefined;
   return { perMinute: Math.min(a.perMinute, b.perMinute), burst: Math.min(a.burst, b.burst) };
 }

@@ -1,6 +1,6 @@
 import type { BucketLimits } from "./bucket.ts";
 import type { Limits } from "./deal.ts";
-import { BURST_USED, RATE_USED } from "./learned.ts";
+import { usedOf } from "./learned.ts";
 
 /** An upstream's limits as configured; a limit that is absent is not enforced. */
 export interface UpstreamLimits {
@@ -23,16 +23,13 @@ const TOKEN_BURST_S = 10;
 export function requestLimits(limits: UpstreamLimits): BucketLimits | undefined {
   if (limits.rpm === undefined) return undefined;
   const burst = limits.burst ?? Math.ceil(limits.rpm / 60);
-  return { perMinute: limits.rpm * RATE_USED, burst: Math.max(1, Math.floor(burst * BURST_USED)) };
+  return usedOf({ perMinute: limits.rpm, burst });
 }
 
 /** The tokens bucket of these limits, or undefined when tokens are not limited. */
 export function tokenLimits(limits: UpstreamLimits): BucketLimits | undefined {
   if (limits.tpm === undefined) return undefined;
-  return {
-    perMinute: limits.tpm * RATE_USED,
-    burst: Math.max(1, (limits.tpm / 60) * TOKEN_BURST_S * BURST_USED),
-  };
+  return usedOf({ perMinute: limits.tpm, burst: (limits.tpm / 60) * TOKEN_BURST_S });
 }
 
 /** All of them as they are enforced. */

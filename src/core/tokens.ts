@@ -28,8 +28,8 @@ export interface Estimate {
 }
 
 /**
- * Tokens of one call: the input by its length, the output by what the body allows. A rule of thumb and no tokenizer, since every model
- * has its own: about 4 characters of Latin text a token, about 1 of any other script (BPE
+ * Tokens of one call: the input by its length, the output by what the body allows. A rule of thumb
+ * and no tokenizer, since every model has its own: about 4 characters of Latin text a token, about 1 of any other script (BPE
  * vocabularies are trained mostly on English, so a CJK character is 0.7 to 1.5 tokens). Reserved
  * tokens are settled by the usage that comes back, so a wrong estimate lasts one call.
  *
@@ -53,6 +53,38 @@ export function tokensOf({ inputTokens, outputTokens }: Estimate): number {
 /** As {@link tokensOf}, of a body. */
 export function estimateTokens(endpoint: string, body: unknown): number {
   return tokensOf(estimateCall(endpoint, body));
+}
+
+/** What an answer is assumed to have where its request does not say, and none was seen yet. */
+export const ASSUMED_OUTPUT_TOKENS = 300;
+
+/**
+ * Tokens to reserve of a quota for a call: what the model reads, and what it is likely to write. That
+ * is what its answers had in the mean, and no more than the body allows: reserving all that is
+ * allowed would leave most of a quota unused while answers are under way.
+ *
+ * @param meanOutput tokens of the model's latest answers; null while there was none.
+ */
+export function tokensToReserve(
+  { inputTokens, outputTokens }: Estimate,
+  meanOutput: number | null,
+): number {
+  const likely = meanOutput ?? outputTokens ?? ASSUMED_OUTPUT_TOKENS;
+  return Math.max(1, whole(inputTokens + Math.min(outputTokens ?? likely, likely)));
+}
+
+/** How much the latest answer weighs in the mean. */
+const LATEST_ANSWER = 0.05;
+
+/** The mean length of answers after `calls` more, which had `outputTokens` in all. */
+export function meanOutputAfter(
+  mean: number | null,
+  { calls, outputTokens }: { calls: number; outputTokens: number },
+): number | null {
+  if (calls === 0) return mean;
+  const latest = outputTokens / calls;
+  if (mean === null) return latest;
+  return mean + (latest - mean) * (1 - (1 - LATEST_ANSWER) ** calls);
 }
 
 function whole(tokens: number): number {

@@ -8,11 +8,17 @@ export interface AcquireRequest extends Omit<Ask, "batch"> {
   /** The quota that is asked; it names the Limiter, too. */
   quota: string;
   ref: BatchRef;
+  /** The model of its calls; "" where they have several. */
+  model?: string | undefined;
+  /** Calls since the last ask whose answer told its length, and their lengths together. */
+  answers?: { calls: number; outputTokens: number } | undefined;
 }
 
 /** The grant, and a batch that waits for somebody to serve it, if there is one. */
 export interface AcquireReply extends Grant {
   /** Calls are kept for the asker, which asked for none and has tasks. */
   kept: boolean;
+  /** Tokens of the model's latest answers, in the mean; null while none is known. */
+  meanOutput?: number | null | undefined;
   invite: BatchRef | null;
 }

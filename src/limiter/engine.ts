@@ -55,12 +55,13 @@ export class LimiterEngine {
         blockedBy: "rate",
         contended: false,
       };
-      return { reply: { ...none, kept: false, invite: null }, wake: [] };
+      return { reply: { ...none, kept: false, invite: null, meanOutput: null }, wake: [] };
     }
-    const { ref, quota: _, ...said } = request;
+    const { ref, quota: _, model = "", answers = { calls: 0, outputTokens: 0 }, ...said } = request;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);
+    const meanOutput = store.hear(model, answers);
     const ask = { ...said, batch };
     const inForce = limitsOf(limits);
     const admitted = admit(store.quota, store.holds, inForce, ask, nowMs, random);
@@ -76,7 +77,7 @@ export class LimiterEngine {
     const invite = said.costs.length > 0 ? this.#invite(batch, nowMs) : null;
     const others = called.filter((other) => other !== batch);
     return {
-      reply: { ...grant, kept: called.includes(batch), invite },
+      reply: { ...grant, kept: called.includes(batch), invite, meanOutput },
       wake: others.map(refOf),
     };
   }

@@ -5,6 +5,7 @@ import { z } from "zod";
  * The tables of a Limiter. One writer: its store.
  * - `quota`: one row, the buckets and the cooldown.
  * - `hold`: one row for each batch that has or wants calls.
+ * - `output`: one row for each model, the mean length of its latest answers, in tokens.
  */
 export const migrations: SQLSchemaMigration[] = [
   {
@@ -38,7 +39,12 @@ export const migrations: SQLSchemaMigration[] = [
   {
     idMonotonicInc: 3,
     description: "what was found out of the upstream's limits",
-    sql: "ALTER TABLE quota ADD COLUMN learned TEXT;",
+    sql: `
+      ALTER TABLE quota ADD COLUMN learned TEXT;
+      CREATE TABLE IF NOT EXISTS output (
+        model TEXT PRIMARY KEY,
+        mean REAL NOT NULL
+      ) STRICT, WITHOUT ROWID;`,
   },
 ];
 
@@ -85,6 +91,8 @@ export const learned = z.object({
     unknownShare: z.number(),
   }),
 });
+
+export type OutputRow = { model: string; mean: number };
 
 /** `batch` is `project/batch_id`. */
 export type HoldRow = {

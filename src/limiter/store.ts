@@ -1,12 +1,19 @@
 import { freshQuota, type Hold, isGone, type Quota } from "../core/admission.ts";
 import { type Learned, nothingLearned } from "../core/learned.ts";
 import type { Sql } from "../core/sql.ts";
-import { type HoldRow, learned, type QuotaRow } from "./schema.ts";
+import { meanOutputAfter } from "../core/tokens.ts";
+import { type HoldRow, learned, type OutputRow, type QuotaRow } from "./schema.ts";
+
+/** Models whose answers are remembered; a quota has a handful. */
+const MODELS_MAX = 500;
+/** A mean is written again once it has moved by so much: it is as good as the one before. */
+const MOVED_SHARE = 0.05;
 
 /** A quota and its holds, in memory for reading and in SQLite so that eviction forgets nothing. */
 export class LimiterStore {
   readonly #sql: Sql;
   readonly #holds = new Map<string, Hold>();
+  readonly #outputs = new Map<string, { mean: number; written: number }>();
   #quota: Quota;
 
   constructor(sql: Sql) {
@@ -22,6 +29,9 @@ export class LimiterStore {
           learned: readLearned(row.learned),
         }
       : freshQuota();
+    for (const { model, mean } of sql.exec<OutputRow>("SELECT * FROM output")) {
+      this.#outputs.set(model, { mean, written: mean });
+    }
     for (const hold of sql.exec<HoldRow>("SELECT * FROM hold")) {
       this.#holds.set(hold.batch, {
         held: hold.held,
@@ -60,6 +70,20 @@ export class LimiterStore {
       quota.askedAtMs,
       JSON.stringify(quota.learned),
     );
+  }
+
+  /** Takes the lengths of a model's answers. @returns their mean; null while there was none. */
+  hear(model: string, answers: { calls: number; outputTokens: number }): number | null {
+    const before = this.#outputs.get(model);
+    const mean = meanOutputAfter(before?.mean ?? null, answers);
+    if (mean === null || (before === undefined && this.#outputs.size >= MODELS_MAX)) return mean;
+    let written = before?.written ?? Number.NaN;
+    if (!(Math.abs(mean - written) <= MOVED_SHARE * written)) {
+      this.#sql.exec("INSERT OR REPLACE INTO output (model, mean) VALUES (?, ?)", model, mean);
+      written = mean;
+    }
+    this.#outputs.set(model, { mean, written });
+    return mean;
   }
 
   /** Replaces one batch's hold; one that neither has nor wants calls goes. */

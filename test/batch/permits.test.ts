@@ -65,6 +65,8 @@ class Stage implements Floor {
     this.calls += 1;
   }
 
+  meanOutput(): void {}
+
   claim(holder: string, startInMs: readonly number[]): Assignment[] {
     if (this.claimFails) throw new Error("storage is away");
     this.claims.push({ holder, startInMs: [...startInMs] });

@@ -54,7 +54,7 @@ describe("the limits in force", () => {
   test("are just below what headers told", () => {
     const { requests } = inForce(free, hear(nothingLearned(), told, NOW_MS));
     expect(requests?.perMinute).toBeCloseTo(594);
-    expect(requests?.burst).toBe(420);
+    expect(requests?.burst).toBe(597);
   });
   test("are the configured ones where these are stricter", () => {
     const configured = { ...free, requests: { perMinute: 60, burst: 1 } };

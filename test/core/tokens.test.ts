@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { estimateTokens } from "../../src/core/tokens.ts";
+import { estimateTokens, meanOutputAfter, tokensToReserve } from "../../src/core/tokens.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -121,5 +121,40 @@ describe("long text", () => {
     const start = performance.now();
     for (let call = 0; call < 1000; call += 1) chat(text);
     expect(performance.now() - start).toBeLessThan(1000);
+  });
+});
+
+describe("tokens to reserve", () => {
+  const limited = { inputTokens: 10, outputTokens: 200 };
+  const unlimited = { inputTokens: 10, outputTokens: null };
+  test.each([
+    ["all that the body allows, while no answer was seen", limited, null, 210],
+    ["a guess, where it allows any length", unlimited, null, 310],
+    ["what answers had in the mean", limited, 20.2, 31],
+    ["the same where any length is allowed", unlimited, 20.2, 31],
+    ["never more than the body allows", limited, 5_000, 210],
+    ["no output where there is none", { inputTokens: 10, outputTokens: 0 }, 20, 10],
+    ["at least one", { inputTokens: 0, outputTokens: 0 }, 20, 1],
+  ])("%s", (_, estimate, mean, tokens) => {
+    expect(tokensToReserve(estimate, mean)).toBe(tokens);
+  });
+});
+
+describe("the mean length of answers", () => {
+  test("is that of the first ones", () => {
+    expect(meanOutputAfter(null, { calls: 4, outputTokens: 100 })).toBe(25);
+  });
+  test("does not change without answers", () => {
+    expect(meanOutputAfter(null, { calls: 0, outputTokens: 0 })).toBeNull();
+    expect(meanOutputAfter(25, { calls: 0, outputTokens: 0 })).toBe(25);
+  });
+  test("follows answers that become longer, however they are put together", () => {
+    let one: number | null = 20;
+    for (let call = 0; call < 60; call += 1) {
+      one = meanOutputAfter(one, { calls: 1, outputTokens: 100 });
+    }
+    const all = meanOutputAfter(20, { calls: 60, outputTokens: 6_000 });
+    expect(one).toBeGreaterThan(95);
+    expect(all).toBeCloseTo(one ?? 0, 6);
   });
 });

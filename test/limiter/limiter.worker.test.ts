@@ -63,4 +63,23 @@ describe("the Limiter", () => {
     expect(told.retryInMs).toBeGreaterThan(50_000);
     expect((await limiter.acquire(ask("b", 0, 1))).startInMs).toEqual([]);
   });
+
+  it("remembers how long a model's answers are, through an eviction and for all batches", async () => {
+    const limiter = fresh();
+    const answers = { calls: 2, outputTokens: 60 };
+    await limiter.acquire({ ...ask("a", 0, 1), model: "m", answers });
+    await evictDurableObject(limiter);
+    expect((await limiter.acquire({ ...ask("b", 0, 1), model: "m" })).meanOutput).toBe(30);
+    expect((await limiter.acquire({ ...ask("b", 0, 1), model: "n" })).meanOutput).toBeNull();
+  });
+
+  it("keeps what headers told of limits through an eviction", async () => {
+    const limiter = fresh();
+    const limits = { requests: { limit: 20, remaining: 19, resetMs: 3_000 } };
+    await limiter.acquire({ ...ask("a", 0, 1), told: { limits, tookMs: 5 } });
+    await evictDurableObject(limiter);
+    expect((await limiter.state("default")).inForce?.rpm).toBeCloseTo(19.8);
+    // 19 of a bucket of 20 are used, and one was taken.
+    expect((await limiter.acquire(ask("b", 0, 50))).startInMs).toHaveLength(18);
+  });
 });

@@ -157,17 +157,28 @@ export class Tasks {
     return due ?? undefined;
   }
 
-  /** pending → running. Claims the next tasks for a holder; see {@link next}. */
-  claim(limit: number, holder: string, maxBytes: number, nowMs: number): Claimed[] {
+  /**
+   * pending → running. Claims the next tasks for a holder; see {@link next}.
+   *
+   * @param tokensOf what a call has reserved of its quota: its `cost` from now on.
+   */
+  claim(
+    limit: number,
+    holder: string,
+    maxBytes: number,
+    nowMs: number,
+    tokensOf: (row: NeedRow) => number = ({ cost }) => cost,
+  ): Claimed[] {
     const open = this.#next<Open & { body: string }>(BODIES, limit, maxBytes, nowMs);
     if (open.length === 0) return [];
     const moved = this.#sql.exec<{ seq: number; attempt: number }>(
       `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?,
-         reserved_tokens = 0, reserved_cost = 0
-       WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'pending' RETURNING seq, attempt`,
+         reserved_tokens = 0, reserved_cost = 0, cost = next.value ->> 1
+       FROM json_each(?) AS next
+       WHERE task.seq = next.value ->> 0 AND state = 'pending' RETURNING seq, attempt`,
       holder,
       nowMs,
-      JSON.stringify(open.map(({ row }) => row.seq)),
+      JSON.stringify(open.map(({ row }) => [row.seq, tokensOf(row)])),
     );
     const attempts = new Map<number, number>();
     for (const { seq, attempt } of moved) attempts.set(seq, attempt);
