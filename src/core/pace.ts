@@ -118,7 +118,7 @@ const STALE_MS = 10_000;
  * So many cuts in a row help, if single 429s come from going too fast: less than this part of the
  * refusals is left. Otherwise they do not, and are not heard for so long.
  */
-const CUTS = 4;
+const CUTS = 2;
 const HELPED = 0.5;
 const REFUSED_SOME = 3;
 const DEAF_MS = 60_000;
