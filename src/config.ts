@@ -11,6 +11,7 @@ import {
 } from "./config/fields.ts";
 import { type PatternPrice, priceList } from "./config/prices.ts";
 import { callsAtOnce, readUpstreams, type Upstream, upstreamList } from "./config/upstreams.ts";
+import { checkTarget } from "./core/target.ts";
 import type { RetryRules } from "./core/task.ts";
 import type { Quotas } from "./wire/quota.ts";
 
@@ -65,6 +66,7 @@ export const variables = z.object({
   UPSTREAM_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.timeoutMs).default(120_000)),
   UPSTREAM_STREAM_CHAT: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   UPSTREAM_IDLE_TIMEOUT_MS: optional(wholeNumber(LIMIT_FIELDS.idleTimeoutMs).default(60_000)),
+  UPSTREAM_ALLOW_PRIVATE: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   PRICES: optional(priceList.optional()),
   WEBHOOK_ALLOW_PRIVATE: optional(z.enum(["0", "1"], { error: "0 or 1" }).default("0")),
   CONSUMER_LANES: optional(
@@ -130,6 +132,8 @@ export interface Config {
   adminKey: string | undefined;
   /** In the order they are tried. None on a deployed Worker until UPSTREAMS or UPSTREAM_BASE_URL is set. */
   upstreams: Upstream[];
+  /** They may be on private and loopback addresses, and without TLS. */
+  upstreamAllowPrivate: boolean;
   /** What models cost, for batches with a max_cost. */
   prices: PatternPrice[];
   webhookAllowPrivate: boolean;
@@ -179,10 +183,15 @@ export function parseConfig(vars: object): Config {
   if (v.MUSTER_API_KEYS?.some(({ key }) => key === v.MUSTER_ADMIN_KEY)) {
     throw new ConfigError(["MUSTER_ADMIN_KEY takes a secret that is none of MUSTER_API_KEYS."]);
   }
+  const upstreams = upstreamsOf(v, vars);
+  const upstreamAllowPrivate = v.UPSTREAM_ALLOW_PRIVATE === "1";
+  const closed = upstreams.flatMap((upstream) => targetProblem(upstream, upstreamAllowPrivate));
+  if (closed.length > 0) throw new ConfigError(closed);
   return {
     apiKeys: v.MUSTER_API_KEYS ?? [],
     adminKey: v.MUSTER_ADMIN_KEY,
-    upstreams: upstreamsOf(v, vars),
+    upstreams,
+    upstreamAllowPrivate,
     prices: v.PRICES ?? [],
     webhookAllowPrivate: v.WEBHOOK_ALLOW_PRIVATE === "1",
     lanes: v.CONSUMER_LANES,
@@ -200,6 +209,16 @@ export function parseConfig(vars: object): Config {
     },
     retry: { maxAttempts: v.RETRY_MAX_ATTEMPTS, baseMs: v.RETRY_BASE_MS, maxMs: v.RETRY_MAX_MS },
   };
+}
+
+/** Why an upstream's key must not go where its URL points. */
+function targetProblem({ name, baseUrl }: Upstream, allowPrivate: boolean): string[] {
+  const what = `The base URL of the upstream ${name}`;
+  const target = checkTarget(baseUrl, { allowPrivate, what });
+  if (target.ok) return [];
+  const how =
+    " On a machine of your own UPSTREAM_ALLOW_PRIVATE=1 allows http, private and loopback addresses.";
+  return [allowPrivate ? target.reason : target.reason + how];
 }
 
 /** A field as people write it: `UPSTREAMS[0].base_url`. */

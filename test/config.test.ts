@@ -7,7 +7,7 @@ const ELSEWHERE = ["UPSTREAMS", "PRICES"] as const;
 type Variable = Exclude<keyof typeof variables.shape, (typeof ELSEWHERE)[number]>;
 type Vars = Record<string, unknown>;
 
-const UPSTREAM = { UPSTREAM_BASE_URL: "http://127.0.0.1:8080/v1" };
+const UPSTREAM = { UPSTREAM_BASE_URL: "http://127.0.0.1:8080/v1", UPSTREAM_ALLOW_PRIVATE: "1" };
 
 /** The one upstream that variables describe, and its limits. */
 const upstreamOf = (vars: Vars) => parseConfig(vars).upstreams[0];
@@ -27,6 +27,7 @@ const READ: Record<Variable, (vars: Vars) => unknown> = {
   UPSTREAM_TIMEOUT_MS: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.timeoutMs,
   UPSTREAM_STREAM_CHAT: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.streamChat,
   UPSTREAM_IDLE_TIMEOUT_MS: (vars) => upstreamOf({ ...UPSTREAM, ...vars })?.idleTimeoutMs,
+  UPSTREAM_ALLOW_PRIVATE: (vars) => parseConfig(vars).upstreamAllowPrivate,
   WEBHOOK_ALLOW_PRIVATE: (vars) => parseConfig(vars).webhookAllowPrivate,
   CONSUMER_LANES: (vars) => parseConfig(vars).lanes,
   CONSUMER_STREAM_LANES: (vars) => parseConfig(vars).streamLanes,
@@ -116,6 +117,13 @@ const TAKES: Record<Variable, { unset: unknown; taken: [string, unknown][] }> = 
     taken: [
       ["100", 100],
       ["600000", 600_000],
+    ],
+  },
+  UPSTREAM_ALLOW_PRIVATE: {
+    unset: false,
+    taken: [
+      ["0", false],
+      ["1", true],
     ],
   },
   WEBHOOK_ALLOW_PRIVATE: {
@@ -282,6 +290,7 @@ const REFUSES: Record<Variable, { texts: string[]; says: string }> = {
     texts: ["0", "99", "600001", ...NOT_WHOLE],
     says: "milliseconds for one call, 100 to 600000",
   },
+  UPSTREAM_ALLOW_PRIVATE: { texts: ["2", "true", "yes", "01"], says: "0 or 1" },
   WEBHOOK_ALLOW_PRIVATE: { texts: ["2", "true", "yes", "no", "01"], says: "0 or 1" },
   UPSTREAM_STREAM_CHAT: { texts: ["2", "true", "yes", "01"], says: "0 or 1" },
   UPSTREAM_IDLE_TIMEOUT_MS: {
@@ -379,7 +388,7 @@ describe.each(NAMES)("%s", (name) => {
 });
 
 test("takes a number or a boolean of wrangler.toml for its text", () => {
-  expect(limitsOf({ UPSTREAM_BASE_URL: "http://h/v1", UPSTREAM_RPM: 600 })?.rpm).toBe(600);
+  expect(limitsOf({ UPSTREAM_BASE_URL: "https://h.example/v1", UPSTREAM_RPM: 600 })?.rpm).toBe(600);
   expect(errorOf({ UPSTREAM_RPM: 600.5 }).problems).toEqual([
     expect.stringContaining(REFUSES.UPSTREAM_RPM.says),
   ]);
@@ -425,12 +434,40 @@ describe("an upstream", () => {
     fc.assert(
       fc.property(fc.webUrl({ withQueryParameters: false }), fc.nat({ max: 4 }), (url, slashes) => {
         const text = url.replace(/\/*$/, "") + "/".repeat(slashes);
-        const upstream = upstreamOf({ UPSTREAM_BASE_URL: text });
+        const upstream = upstreamOf({ UPSTREAM_BASE_URL: text, UPSTREAM_ALLOW_PRIVATE: "1" });
         expect(upstream?.baseUrl).not.toMatch(/\/$/);
         expect(upstream?.baseUrl).toBe(new URL(text).href.replace(/\/*$/, ""));
       }),
     );
   });
+});
+
+describe("an upstream's address", () => {
+  const says = (url: string, vars: Vars = {}) =>
+    errorOf({ UPSTREAM_BASE_URL: url, ...vars })?.problems.join("\n");
+  test.each([
+    ["http://api.openai.com/v1", "must begin with https://"],
+    ["https://10.0.0.7/v1", "10.0.0.7, a private address"],
+    ["https://0x7f.1/v1", "127.0.0.1, a loopback address"],
+    ["https://[::ffff:169.254.169.254]/v1", "a link-local address"],
+    ["https://[64:ff9b::7f00:1]/v1", "a special-purpose address"],
+    ["https://100.64.0.1/v1", "a carrier-grade NAT address"],
+    ["https://vllm.internal/v1", "vllm.internal, a local name"],
+  ])("%s is refused, with what allows it", (url, words) => {
+    expect(says(url)).toContain(`The base URL of the upstream default`);
+    expect(says(url)).toContain(words);
+    expect(says(url)).toContain("UPSTREAM_ALLOW_PRIVATE=1");
+  });
+  test("is judged in UPSTREAMS, too, by the name of the upstream", () => {
+    const list = JSON.stringify([{ name: "near", base_url: "https://192.168.1.2/v1" }]);
+    expect(errorOf({ UPSTREAMS: list })?.problems[0]).toMatch(/upstream near .*private address/);
+  });
+  test.each(["http://169.254.169.254/v1", "http://metadata.google.internal/v1"])(
+    "%s is refused even where private ones are allowed",
+    (url) => {
+      expect(says(url, { UPSTREAM_ALLOW_PRIVATE: "1" })).toMatch(/link-local|metadata/);
+    },
+  );
 });
 
 describe("a ConfigError", () => {

@@ -13,6 +13,7 @@ export default defineProject({
           MUSTER_ADMIN_KEY: "sk-test-admin-0123456789",
           UPSTREAM_BASE_URL: inject<string>("upstreamUrl"),
           UPSTREAM_API: "openai,anthropic",
+          UPSTREAM_ALLOW_PRIVATE: "1",
           UPSTREAM_API_KEY: "sk-upstream-secret",
           UPSTREAM_MAX_CONCURRENCY: "50",
           UPSTREAM_TIMEOUT_MS: "1000",

@@ -5,9 +5,9 @@ import { modelCheck } from "../config/model-check.ts";
 import { routesOf } from "../config/routes.ts";
 import { type Config, readConfig } from "../config.ts";
 import { whyNotJson } from "../core/json-problem.ts";
+import { checkTarget } from "../core/target.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
-import { checkTarget } from "../webhooks/target.ts";
 import {
   type BatchObject,
   type BatchOptions,

@@ -42,6 +42,7 @@ async function main(): Promise<void> {
     const vars = {
       MUSTER_API_KEYS: LOCAL_API_KEYS,
       UPSTREAM_BASE_URL: simulator.url,
+      UPSTREAM_ALLOW_PRIVATE: "1",
       CONSUMER_LANES: "50",
       CONSUMER_SUBREQUESTS: "1000000000",
       CONSUMER_BACKGROUND: "1",

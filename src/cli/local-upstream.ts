@@ -22,5 +22,9 @@ export function simulatorSettings({ upstreams, vars }: Settings): SimulatorSetti
 
 /** What tells Muster to call a simulator, which speaks as OpenAI and as Anthropic do. */
 export function simulatorVars(simulator: Simulator): Record<string, string> {
-  return { UPSTREAM_BASE_URL: simulator.url, UPSTREAM_API: "openai,anthropic" };
+  return {
+    UPSTREAM_BASE_URL: simulator.url,
+    UPSTREAM_API: "openai,anthropic",
+    UPSTREAM_ALLOW_PRIVATE: "1",
+  };
 }

@@ -21,6 +21,7 @@ export interface Settings {
   /** No upstream was given, so the built-in simulator is the one there is. */
   simulated: boolean;
   webhookAllowPrivate: boolean;
+  upstreamAllowPrivate: boolean;
   /** Show all that wrangler says. */
   verbose: boolean;
   /** The Worker's variables and secrets. UPSTREAM_BASE_URL is missing with the simulator. */
@@ -48,7 +49,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   const simulated = vars.UPSTREAM_BASE_URL === undefined && vars.UPSTREAMS === undefined;
   try {
     const config = parseConfig(simulated ? { ...vars, UPSTREAM_BASE_URL: SIMULATOR_LATER } : vars);
-    const { upstreams, apiKeys, webhookAllowPrivate } = config;
+    const { upstreams, apiKeys, webhookAllowPrivate, upstreamAllowPrivate } = config;
     // Nothing limits connections here, so one invocation holds all calls in flight.
     vars.CONSUMER_LANES ??= String(mostCalls(upstreams));
     vars.CONSUMER_STREAM_LANES ??= vars.CONSUMER_LANES;
@@ -58,7 +59,17 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     vars.CONSUMER_BACKGROUND ??= "1";
     if (problems.length === 0 && port !== undefined && verbose !== undefined) {
       const stateDir = resolve(env.MUSTER_STATE_DIR?.trim() || ".wrangler/state");
-      return { port, stateDir, apiKeys, upstreams, simulated, webhookAllowPrivate, verbose, vars };
+      return {
+        port,
+        stateDir,
+        apiKeys,
+        upstreams,
+        simulated,
+        webhookAllowPrivate,
+        upstreamAllowPrivate,
+        verbose,
+        vars,
+      };
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -79,6 +90,8 @@ function localVars(env: Readonly<Record<string, string | undefined>>): Record<st
     if (value) vars[name] = value;
   }
   vars.MUSTER_API_KEYS ??= LOCAL_API_KEYS;
+  // A model on this machine, or the simulator, is what most who start it here want to call.
+  vars.UPSTREAM_ALLOW_PRIVATE ??= "1";
   return vars;
 }
 

@@ -4,7 +4,8 @@ import type { Settings } from "./settings.ts";
 
 /** What `npm start` prints when Muster serves. The upstream's key is never in it. */
 export function welcome(settings: Settings, { url, apiKey }: Muster): string {
-  const { upstreams, simulated, stateDir, apiKeys, webhookAllowPrivate } = settings;
+  const { upstreams, simulated, stateDir, apiKeys, webhookAllowPrivate, upstreamAllowPrivate } =
+    settings;
   const more = apiKeys.length > 1 ? `  (and ${apiKeys.length - 1} more)` : "";
   const lines = [
     "",
@@ -24,6 +25,12 @@ export function welcome(settings: Settings, { url, apiKey }: Muster): string {
     `  curl ${url}/batches/BATCH_ID/results -H ${quote(`Authorization: Bearer ${apiKey}`)}`,
     "",
   ];
+  if (upstreamAllowPrivate && !simulated) {
+    lines.push(
+      "Upstreams may be on private and loopback addresses, and without TLS; UPSTREAM_ALLOW_PRIVATE=0 refuses that.",
+      "",
+    );
+  }
   if (webhookAllowPrivate) {
     lines.push(
       "Warning: WEBHOOK_ALLOW_PRIVATE=1, so webhooks may reach private and loopback addresses.",

@@ -1,8 +1,8 @@
 import type { Config } from "../config.ts";
 import { parseRetryAfter } from "../core/retry-after.ts";
+import { checkTarget } from "../core/target.ts";
 import { nextDeliveryDelayMs } from "./schedule.ts";
 import { signedHeaders } from "./sign.ts";
-import { checkTarget } from "./target.ts";
 
 /** A webhook to send. */
 export interface Message {

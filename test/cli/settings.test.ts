@@ -89,6 +89,7 @@ test("only the Worker's own variables reach the Worker", () => {
     "CONSUMER_STREAM_LANES",
     "CONSUMER_SUBREQUESTS",
     "MUSTER_API_KEYS",
+    "UPSTREAM_ALLOW_PRIVATE",
     "UPSTREAM_API_KEY",
   ]);
 });

@@ -69,6 +69,7 @@ describe("priceOf", () => {
 describe("modelCheck", () => {
   const config = parseConfig({
     UPSTREAM_BASE_URL: "http://127.0.0.1:1/v1",
+    UPSTREAM_ALLOW_PRIVATE: "1",
     PRICES: '{"m*": {"input": 1, "output": 1}}',
   });
 

@@ -101,7 +101,7 @@ describe("UPSTREAMS", () => {
   });
 
   test("that is not set, or empty, leaves the variables' one upstream", () => {
-    const vars = { UPSTREAM_BASE_URL: "http://h/v1", UPSTREAMS: " " };
+    const vars = { UPSTREAM_BASE_URL: "https://h.example/v1", UPSTREAMS: " " };
     expect(parseConfig(vars).upstreams.map(({ name }) => name)).toEqual(["default"]);
     expect(parseConfig({}).upstreams).toEqual([]);
   });
@@ -183,7 +183,7 @@ describe("UPSTREAMS", () => {
   });
 
   test("is the only place where upstreams are described", () => {
-    const vars = { UPSTREAM_BASE_URL: "http://h/v1", UPSTREAM_RPM: "5" };
+    const vars = { UPSTREAM_BASE_URL: "https://h.example/v1", UPSTREAM_RPM: "5" };
     expect(problems(JSON.stringify([OPENAI]), vars)).toEqual([
       "UPSTREAM_BASE_URL takes no value beside UPSTREAMS: say it there.",
       "UPSTREAM_RPM takes no value beside UPSTREAMS: say it there.",

@@ -96,6 +96,7 @@ export function drawPlan(chance: Chance): Plan {
         { pattern: "m", price: { input: 1_000_000, cachedInput: 500_000, output: 4_000_000 } },
         { pattern: "*", price: { input: 3_333_333, cachedInput: 0, output: 7_777_777 } },
       ],
+      upstreamAllowPrivate: true,
       webhookAllowPrivate: false,
       subrequests: chance.pick([10, 50, 9_000, 9_000]),
       retentionMs: (chance.maybe(0.2) ? 1 : 720) * 3_600_000,

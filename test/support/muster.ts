@@ -44,6 +44,7 @@ export async function startTestMuster(
     onLine: process.env.MUSTER_VERBOSE === "1" ? (line: string) => console.log(line) : () => {},
     vars: {
       MUSTER_API_KEYS: "default:sk-muster-test",
+      UPSTREAM_ALLOW_PRIVATE: "1",
       ...(vars.UPSTREAMS === undefined && simulatorVars(simulator)),
       CONSUMER_LANES: vars.UPSTREAM_MAX_CONCURRENCY ?? "50",
       CONSUMER_SUBREQUESTS: "1000000000",

@@ -12,7 +12,13 @@ afterEach(() => {
 function onTen(): { town: Town; api: Api } {
   const api = new Api({ latencyMs: () => 100, limits: { concurrency: 10 } });
   const vars = { UPSTREAM_MAX_CONCURRENCY: "10", CONSUMER_LANES: "10" };
-  return { town: new Town({ UPSTREAM_BASE_URL: "http://a/v1", ...vars }, { a: api }), api };
+  return {
+    town: new Town(
+      { UPSTREAM_BASE_URL: "http://a/v1", UPSTREAM_ALLOW_PRIVATE: "1", ...vars },
+      { a: api },
+    ),
+    api,
+  };
 }
 
 test("sixty small batches on ten calls leave few of them idle", async () => {

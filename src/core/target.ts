@@ -5,6 +5,8 @@ export type TargetCheck = { ok: true; url: URL } | { ok: false; reason: string }
 export interface TargetOptions {
   /** For development: http, private addresses and local names are fine too. */
   allowPrivate: boolean;
+  /** What the URL is, for the reason. */
+  what?: string | undefined;
 }
 
 /**
@@ -43,25 +45,29 @@ const RANGE_WORDS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Whether a webhook may be sent to this URL. The host is judged as the URL parser normalised it, by
+ * Whether a webhook, or a call with an upstream's key, may be sent to this URL. The host is judged as the URL parser normalised it, by
  * number, so `0x7f.1`, `2130706433` and `[::ffff:127.0.0.1]` are all 127.0.0.1. The reason is a
  * sentence for whoever gave the URL.
  *
  * Names are not looked up (src/README.md, decisions): a public name that resolves to a private
  * address passes here. It gets no request all the same, unless it has a certificate for its name.
  */
-export function checkTarget(url: string, { allowPrivate }: TargetOptions): TargetCheck {
+export function checkTarget(
+  url: string,
+  { allowPrivate, what = "The webhook URL" }: TargetOptions,
+): TargetCheck {
+  const refuse = (reason: string): TargetCheck => ({ ok: false, reason: `${what} ${reason}` });
   let target: URL;
   try {
     target = new URL(url);
   } catch {
-    return refuse("The webhook URL is not a valid absolute URL.");
+    return refuse("is not a valid absolute URL.");
   }
   if (target.protocol !== "https:" && !(allowPrivate && target.protocol === "http:")) {
-    return refuse(`The webhook URL must begin with https://, not ${target.protocol}//.`);
+    return refuse(`must begin with https://, not ${target.protocol}//.`);
   }
   if (target.username !== "" || target.password !== "") {
-    return refuse("The webhook URL must not contain a user name or password.");
+    return refuse("must not contain a user name or password.");
   }
   const host = target.hostname.replace(/^\[|\]$/g, "").replace(/\.+$/, "");
   const reason = ipaddr.isValid(host)
@@ -74,7 +80,7 @@ function refuseAddress(host: string, allowPrivate: boolean): string | undefined 
   const range = rangeOf(host);
   if (range === "unicast" || (allowPrivate && PRIVATE_RANGES.includes(range))) return undefined;
   const words = RANGE_WORDS[range] ?? "a special-purpose";
-  return `The webhook URL points to ${host}, ${words} address; it must be a public one.`;
+  return `points to ${host}, ${words} address; it must be a public one.`;
 }
 
 function rangeOf(host: string): string {
@@ -89,16 +95,12 @@ function rangeOf(host: string): string {
 
 function refuseName(name: string, allowPrivate: boolean): string | undefined {
   if (METADATA_NAMES.includes(name)) {
-    return `The webhook URL points to ${name}, a cloud metadata name; it must be a public one.`;
+    return `points to ${name}, a cloud metadata name; it must be a public one.`;
   }
   if (allowPrivate) return undefined;
   const local = LOCAL_DOMAINS.find((domain) => `.${name}`.endsWith(`.${domain}`));
   if (local !== undefined || !name.includes(".")) {
-    return `The webhook URL points to ${name}, a local name; it must be a public one.`;
+    return `points to ${name}, a local name; it must be a public one.`;
   }
   return undefined;
-}
-
-function refuse(reason: string): TargetCheck {
-  return { ok: false, reason };
 }

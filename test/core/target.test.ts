@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkTarget } from "../../src/webhooks/target.ts";
+import { checkTarget } from "../../src/core/target.ts";
 
 const PUBLIC = { allowPrivate: false };
 const DEVELOPMENT = { allowPrivate: true };
