@@ -132,7 +132,7 @@ describe("a model that nobody serves", () => {
     };
     const errors = await drive(batch, source, async ({ store, world }) => {
       const row = store.rows.get() ?? expect.fail();
-      await ingestRange(store, world, row, parseConfig({ UPSTREAMS }));
+      await ingestRange(store, world, row, parseConfig({ UPSTREAMS, UPSTREAM_ALLOW_PRIVATE: "1" }));
       expect(store.rows.get()?.status).toBe("failed");
       return JSON.parse(store.rows.get()?.errors ?? "") as unknown;
     });
