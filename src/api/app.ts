@@ -1,6 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { ConfigError } from "../config.ts";
 import { addDashboard } from "../dashboard/routes.ts";
+import { log } from "../log.ts";
 import { newRequestId } from "../wire/ids.ts";
 import { describeIssue } from "../wire/request.ts";
 import { addCreateMessageBatchRoute } from "./anthropic/create.ts";
@@ -53,9 +54,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
     }
     const { method, path } = c.req;
     const request = c.get("requestId");
-    console.error(
-      JSON.stringify({ event: "request_failed", request, method, path, error: String(error) }),
-    );
+    log({ event: "request_failed", request, method, path, error: String(error) });
     return failureResponse(c);
   });
   app.notFound((c) => {

@@ -4,6 +4,7 @@ import { type ApiKey, readConfig } from "../config.ts";
 import { projectInKey } from "../core/api-key.ts";
 import type { Rate } from "../core/request-rate.ts";
 import type { Admission } from "../gate/admission.ts";
+import { log } from "../log.ts";
 import { gateStub } from "../stubs.ts";
 import type { Quotas } from "../wire/quota.ts";
 import { atMessages, atOrganization, problemResponse } from "./errors.ts";
@@ -121,7 +122,13 @@ export const authenticateAdmin = createMiddleware<AppEnv>(async (c, next) => {
     return problemResponse(c, { code: "invalid_api_key", message });
   }
   const [given, right] = await Promise.all([sha256(key), sha256(adminKey)]);
-  return crypto.subtle.timingSafeEqual(given, right) ? next() : wrongKey(c);
+  if (!crypto.subtle.timingSafeEqual(given, right)) return wrongKey(c);
+  await next();
+  const { method, path } = c.req;
+  if (method !== "GET" && c.res.ok) {
+    log({ event: "organization_changed", request: c.get("requestId"), method, path });
+  }
+  return undefined;
 });
 
 function bearerOf(c: Context<AppEnv>): string | undefined {
@@ -141,7 +148,9 @@ function withoutKey(c: Context<AppEnv>, messages: boolean): Response {
 
 /** The answer to a key that is not known: 401, and 429 to an address that has sent many. */
 function wrongKey(c: Context<AppEnv>): Response {
-  const waitMs = failures.note(c.req.header("cf-connecting-ip"), Date.now());
+  const waitMs = failures.note(c.req.header("cf-connecting-ip"), Date.now(), (network) => {
+    log({ event: "address_slowed", request: c.get("requestId"), network });
+  });
   if (waitMs > 0) {
     const message =
       "Too many wrong API keys from this address. A right one is answered at any time.";

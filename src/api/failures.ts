@@ -10,22 +10,26 @@ const MAX_ADDRESSES = 10_000;
  * succeeding is the length of a key. Memory is one isolate's, bounded, and gone with it.
  */
 export class Failures {
-  readonly #buckets = new Map<string, BucketState>();
+  readonly #buckets = new Map<string, BucketState & { slowed: boolean }>();
 
   /**
    * Counts a wrong key.
    *
    * @param address undefined when the platform tells none: nobody is slowed then.
+   * @param onSlowed hears of a network that is slowed from now on, once until it has been patient.
    * @returns how long its sender is to wait; 0 while it has sent few.
    */
-  note(address: string | undefined, nowMs: number): number {
+  note(address: string | undefined, nowMs: number, onSlowed?: (network: string) => void): number {
     if (address === undefined) return 0;
     const who = networkOf(address);
-    const state = this.#buckets.get(who) ?? { tatMs: 0 };
+    const state = this.#buckets.get(who) ?? { tatMs: 0, slowed: false };
     const waitMs = earliestMs(state, LIMITS, 1, nowMs) - nowMs;
     // Put at the end, so that the first one is who was quiet longest.
     this.#buckets.delete(who);
-    this.#buckets.set(who, waitMs > 0 ? state : take(state, LIMITS, 1, nowMs));
+    const slowed = waitMs > 0;
+    const after = slowed ? state : take(state, LIMITS, 1, nowMs);
+    this.#buckets.set(who, { ...after, slowed });
+    if (slowed && !state.slowed) onSlowed?.(who);
     if (this.#buckets.size > MAX_ADDRESSES) {
       const [first] = this.#buckets.keys();
       if (first !== undefined) this.#buckets.delete(first);

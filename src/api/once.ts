@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
+import { log } from "../log.ts";
 import { projectStub } from "../stubs.ts";
 import { readIdempotencyKey, TURN_MS } from "../wire/idempotency.ts";
 import { newSeed } from "../wire/ids.ts";
@@ -169,7 +170,7 @@ export const once = createMiddleware<AppEnv>(async (c, next) => {
     await once.end();
   } catch (error) {
     // The work is done; only its answer may not be there for a repeat, which then does it again.
-    console.error(JSON.stringify({ event: "answer_not_kept", error: String(error) }));
+    log({ event: "answer_not_kept", error: String(error) });
   }
   return undefined;
 });

@@ -1,5 +1,6 @@
 import type { Route } from "../config/routes.ts";
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import { log } from "../log.ts";
 import { limiterStub } from "../stubs.ts";
 import { DEFAULT_PRIORITY } from "../wire/batch.ts";
 import { newSeed } from "../wire/ids.ts";
@@ -87,7 +88,7 @@ function permitOf(
       try {
         await say(news);
       } catch (error) {
-        console.warn(JSON.stringify({ event: "permit_not_released", error: String(error) }));
+        log({ event: "permit_not_released", error: String(error) });
       }
     },
   };

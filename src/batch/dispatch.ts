@@ -195,9 +195,11 @@ export class Dispatch {
       // A report that storage refuses undoes them all; so each once more, apart from the others.
       taken = take((report) => this.#recordApart(report, nowMs));
     }
-    for (const [index, { verdict, extraTokens }] of taken.recorded.entries()) {
+    for (const [index, recorded] of taken.recorded.entries()) {
+      const { verdict, extraTokens } = recorded;
       const report = request.reports[index];
       if (verdict === undefined || report === undefined) continue;
+      this.#tellTask(report, recorded, nowMs);
       const { result, told, tookMs, usage } = report;
       const throttled = verdict.kind === "throttled";
       const accepted = result.kind === "answered" && result.status !== 429 ? 1 : 0;
@@ -214,6 +216,17 @@ export class Dispatch {
       });
     }
     if (taken.isNew && !request.invited) this.#pointers.arrived();
+  }
+
+  /** Logs what was decided of a task whose attempt did not succeed. */
+  #tellTask({ seq, attempt, result }: Report, recorded: Recorded, nowMs: number): void {
+    const { againAtMs, failed } = recorded;
+    if (againAtMs === undefined && failed !== true) return;
+    const cause = result.kind === "answered" ? { status: result.status } : { code: result.code };
+    const task = { batch: this.#row().batch_id, seq, attempt, ...cause };
+    if (againAtMs === undefined) this.#world.log({ event: "task_failed", ...task });
+    else
+      this.#world.log({ event: "task_retried", ...task, wait_ms: Math.max(0, againAtMs - nowMs) });
   }
 
   #record(report: Report, nowMs: number): Recorded {

@@ -9,11 +9,12 @@ import {
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { applyChange, budgetAfter } from "./change.ts";
+import { decisionsBetween } from "./decisions.ts";
 import { Dispatch } from "./dispatch.ts";
 import { erase, erasedProblem } from "./erase.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
-import type { DeliveryHistory } from "./schema.ts";
+import type { BatchRow, DeliveryHistory } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
 import { readHistory, type TaskHistory } from "./store/history.ts";
 import { addTasks } from "./store/intake.ts";
@@ -71,6 +72,8 @@ export class Engine {
   readonly #dispatch: Dispatch;
   /** When the alarm is set for, as far as this instance knows. */
   #alarmAtMs: number | undefined;
+  /** The batch as its decisions were last logged. */
+  #told: Readonly<BatchRow> | undefined;
 
   /** @param alarmAtMs when the object's alarm is set for, if it is. */
   constructor(store: Store, world: World, config: Config, alarmAtMs: number | undefined) {
@@ -78,6 +81,7 @@ export class Engine {
     this.#world = world;
     this.#config = config;
     this.#alarmAtMs = alarmAtMs;
+    this.#told = store.rows.get();
     this.#dispatch = new Dispatch(store, world, config);
   }
 
@@ -94,6 +98,7 @@ export class Engine {
       if (refused.length > 0) throw new Error("two of the tasks to open have one custom_id");
       store.rows.begin(commonModel(null, tasks), nowMs);
     });
+    this.#tell();
     // The alarm in the same turn makes sure; waking at once makes the first call soon.
     this.#arm(nowMs + 1);
     this.#dispatch.wake(nowMs);
@@ -117,6 +122,7 @@ export class Engine {
     if (row === undefined) return NOT_OPENED;
     const nowMs = this.#world.nowMs();
     if (this.#store.rows.cancel(nowMs)) {
+      this.#tell();
       this.#arm(nowMs + 1);
     } else if (row.status !== "cancelling" && row.status !== "cancelled") {
       return refuse(
@@ -141,6 +147,7 @@ export class Engine {
         "batch_not_pausable",
       );
     }
+    this.#tell();
     return this.view();
   }
 
@@ -148,6 +155,7 @@ export class Engine {
   resume(): Result<BatchObject> {
     if (this.#store.rows.get() === undefined) return NOT_OPENED;
     if (this.#store.rows.resume()) this.#arm(this.#world.nowMs() + 1);
+    this.#tell();
     return this.view();
   }
 
@@ -157,6 +165,7 @@ export class Engine {
     if (row === undefined) return NOT_OPENED;
     const refused = this.#store.transaction(() => applyChange(this.#store, row, change));
     if (refused !== undefined) return refused;
+    this.#tell();
     const nowMs = this.#world.nowMs();
     // More may be called now than there are consumers for, or there is less to pay with.
     this.#arm(nowMs + 1);
@@ -203,6 +212,7 @@ export class Engine {
       return undefined;
     });
     if (refused !== undefined) return refused;
+    this.#tell();
     this.#arm(nowMs + 1);
     return this.view();
   }
@@ -220,6 +230,7 @@ export class Engine {
         "batch_not_ended",
       );
     }
+    this.#tell();
     // The sweep deletes it here and in the project's index, however often it takes.
     this.#arm(nowMs + 1);
     return ok(null);
@@ -326,6 +337,7 @@ export class Engine {
   /** See {@link Dispatch.exchange}. */
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const reply = await this.#dispatch.exchange(request);
+    this.#tell();
     this.#arm(this.#nextMs());
     return reply;
   }
@@ -354,10 +366,9 @@ export class Engine {
     // Armed before the work: if this instance dies in the middle, the alarm comes again.
     this.#alarmAtMs = undefined;
     this.#arm(this.#world.nowMs() + SAFETY_MS);
-    const before = this.#store.rows.get()?.status;
     const againMs = await sweep(this.#store, this.#world, this.#config, this.#dispatch.permits);
     if (againMs === "gone") return againMs;
-    this.#tellEnd(before);
+    this.#tell();
     this.#dispatch.wake(this.#world.nowMs());
     this.#alarmAtMs = undefined;
     const next = againMs ?? this.#nextMs();
@@ -366,14 +377,14 @@ export class Engine {
     return undefined;
   }
 
-  /** Logs the batch's end, if it has ended since it was in a status. */
-  #tellEnd(before: BatchStatus | undefined): void {
+  /** Logs what was decided of the batch since this was last called. */
+  #tell(): void {
     const row = this.#store.rows.get();
-    if (row === undefined || row.status === before || !ENDED.includes(row.status)) return;
-    const { total, succeeded } = this.#store.progress();
-    const { batch_id, status } = row;
-    const counts = { status, total, succeeded, ...this.#dispatch.traffic };
-    this.#world.log({ event: "batch_ended", batch: batch_id, ...counts });
+    if (row === undefined || row === this.#told) return;
+    const { traffic } = this.#dispatch;
+    const decided = decisionsBetween(this.#told, row, this.#store.progress(), traffic);
+    this.#told = row;
+    for (const event of decided) this.#world.log(event);
   }
 
   #nextMs(): number | undefined {

@@ -1,4 +1,5 @@
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import { log } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment } from "./exchange.ts";
 
@@ -223,7 +224,7 @@ export class Permits {
       return this.#floor.claim(holder, startInMs);
     } catch (error) {
       // The transaction took nothing; who waits must be answered all the same.
-      console.error(JSON.stringify({ event: "claim_failed", error: String(error) }));
+      log({ event: "claim_failed", error: String(error) });
       return [];
     }
   }

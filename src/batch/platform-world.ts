@@ -1,4 +1,5 @@
 import type { Config } from "../config.ts";
+import { log } from "../log.ts";
 import { limiterStub, projectStub } from "../stubs.ts";
 import { deliver } from "../webhooks/deliver.ts";
 import type { World } from "./world.ts";
@@ -41,7 +42,7 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
       await ctx.storage.deleteAlarm();
       await ctx.storage.deleteAll();
     },
-    log: (event) => console.warn(JSON.stringify(event)),
+    log,
   };
 }
 

@@ -92,6 +92,10 @@ async function sendOne(
   }
   const sent = await world.deliver(delivery, target);
   store.transaction(() => store.deliveries.attempted(delivery, target.url, sent));
+  const { id, endpoint_id: endpoint, attempts } = delivery;
+  const { status } = sent;
+  const said = { batch: row.batch_id, delivery: id, endpoint, attempt: attempts + 1, status };
+  world.log({ event: "delivery_attempted", ...said });
 }
 
 async function targetOf(

@@ -81,6 +81,8 @@ async function step(
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs, nowMs + config.claimTtlMs)) {
     // One that waits for the Limiter here is not silent; we are.
     if (permits.waits(holder)) continue;
+    const tasks = store.tasks.heldBy(holder);
+    if (tasks > 0) world.log({ event: "conversation_lost", batch: row.batch_id, holder, tasks });
     store.transaction(() => {
       if (row.on_unknown === "fail") {
         store.closing.lost(holder, UNKNOWN, 0, outputLineStem(row.batch_id), nowMs);

@@ -1,4 +1,5 @@
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import type { LogEvent } from "../log.ts";
 import type { Digest } from "../project/digest.ts";
 import type { EndpointAttempt, EndpointTarget, Subscriber } from "../project/endpoint-rpc.ts";
 import type { OutputFile } from "../project/output-file.ts";
@@ -44,5 +45,5 @@ export interface World {
   deliver(delivery: DeliveryRow, target: Target): Promise<Sent>;
   /** Deletes everything there is of the batch, here and in its project's index. */
   forget(ref: BatchRef): Promise<void>;
-  log(event: Record<string, unknown>): void;
+  log(event: LogEvent): void;
 }

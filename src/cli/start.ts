@@ -1,4 +1,5 @@
 import { ConfigError } from "../config.ts";
+import { isDecision } from "../log.ts";
 import { startSimulator } from "../simulator/index.ts";
 import { Failure, fail } from "./failure.ts";
 import { simulatorSettings, simulatorVars } from "./local-upstream.ts";
@@ -43,11 +44,12 @@ async function serve(
   console.log("Stopped.");
 }
 
-/** Prints all that wrangler says, or only what the Worker logged as an error and crashes. */
+/** Prints all that wrangler says, or only the trouble that the Worker logged, and crashes. */
 function teller(verbose: boolean): (line: string) => void {
-  const worth = /\{"event":"(?!batch_ended")|crashed unexpectedly/;
   return (line) => {
-    if (verbose || worth.test(line)) console.error(line);
+    const [, event] = /\{"event":"(\w+)"/.exec(line) ?? [];
+    const worth = event === undefined ? line.includes("crashed unexpectedly") : !isDecision(event);
+    if (verbose || worth) console.error(line);
   };
 }
 

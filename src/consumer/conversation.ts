@@ -6,6 +6,7 @@ import type {
   Report,
 } from "../batch/exchange.ts";
 import type { Upstream } from "../config/upstreams.ts";
+import { log } from "../log.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { callUpstream } from "./call.ts";
@@ -160,7 +161,7 @@ export class Conversation implements Seeker {
       else await this.#news(full ? POLL_MS : this.#restMs(reply, want));
     }
     const { holder } = this.#ground;
-    console.error(JSON.stringify({ event: "batch_unreachable", holder }));
+    log({ event: "batch_unreachable", holder });
   }
 
   async #exchange(
@@ -181,7 +182,7 @@ export class Conversation implements Seeker {
       const said = this.#ground.exchange({ holder, invited, reports, holding, want, leaving });
       return await Promise.race([said, late]);
     } catch (error) {
-      console.warn(JSON.stringify({ event: "exchange_failed", holder, error: String(error) }));
+      log({ event: "exchange_failed", holder, error: String(error) });
       return undefined;
     } finally {
       clearTimeout(timer);

@@ -1,4 +1,5 @@
 import { readConfig } from "../config.ts";
+import { log } from "../log.ts";
 import { batchStub } from "../stubs.ts";
 import { type BatchRef, pointer } from "../wire/messages.ts";
 import { serve } from "./invocation.ts";
@@ -37,7 +38,7 @@ export async function handleQueue(
       }
     }
   } catch (error) {
-    console.error(JSON.stringify({ event: "invocation_failed", error: String(error) }));
+    log({ event: "invocation_failed", error: String(error) });
   }
   messageBatch.ackAll();
 }
@@ -48,7 +49,7 @@ function pointersOf(messageBatch: MessageBatch): BatchRef[] {
   for (const message of messageBatch.messages) {
     const parsed = pointer.safeParse(message.body);
     if (!parsed.success) {
-      console.warn(JSON.stringify({ event: "message_not_understood", message: message.id }));
+      log({ event: "message_not_understood", message: message.id });
       continue;
     }
     const { project, batch_id } = parsed.data;

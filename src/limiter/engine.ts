@@ -2,8 +2,10 @@ import { admit, type Grant } from "../core/admission.ts";
 import { inForce } from "../core/learned.ts";
 import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import { paceOf } from "../core/pace.ts";
+import type { DecisionEvent } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
+import { quotaDecisions } from "./decisions.ts";
 import type { LimiterStore } from "./store.ts";
 
 /** A batch that was shown to one asker is not shown to the next ones for this long. */
@@ -40,14 +42,14 @@ export class LimiterEngine {
   /**
    * Takes a batch's news and grants what it may have now.
    *
-   * @returns the answer, and batches to be told that there are calls for them.
+   * @returns the answer, batches to be told that there are calls for them, and what to log.
    */
   acquire(
     request: AcquireRequest,
     limits: UpstreamLimits | undefined,
     nowMs: number,
     random: number,
-  ): { reply: AcquireReply; wake: BatchRef[] } {
+  ): { reply: AcquireReply; wake: BatchRef[]; decided: DecisionEvent[] } {
     if (limits === undefined) {
       const none: Grant = {
         startInMs: [],
@@ -55,16 +57,27 @@ export class LimiterEngine {
         blockedBy: "rate",
         contended: false,
       };
-      return { reply: { ...none, kept: false, invite: null, meanOutput: null }, wake: [] };
+      return {
+        reply: { ...none, kept: false, invite: null, meanOutput: null },
+        wake: [],
+        decided: [],
+      };
     }
-    const { ref, quota: _, model = "", answers = { calls: 0, outputTokens: 0 }, ...said } = request;
+    const {
+      ref,
+      quota: name,
+      model = "",
+      answers = { calls: 0, outputTokens: 0 },
+      ...said
+    } = request;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);
     const meanOutput = store.hear(model, answers);
     const ask = { ...said, batch };
     const inForce = limitsOf(limits);
-    const admitted = admit(store.quota, store.holds, inForce, ask, nowMs, random);
+    const before = store.quota;
+    const admitted = admit(before, store.holds, inForce, ask, nowMs, random);
     const { quota, hold, grant, called } = admitted;
     store.setQuota(quota);
     store.setHold(batch, hold);
@@ -79,6 +92,7 @@ export class LimiterEngine {
     return {
       reply: { ...grant, kept: called.includes(batch), invite, meanOutput },
       wake: others.map(refOf),
+      decided: quotaDecisions(name, before, quota, nowMs),
     };
   }
 

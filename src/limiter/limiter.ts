@@ -2,6 +2,7 @@ import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { quotaNamed } from "../config/routes.ts";
 import { readConfig } from "../config.ts";
+import { log } from "../log.ts";
 import { batchStub } from "../stubs.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
@@ -27,7 +28,9 @@ export class Limiter extends DurableObject<Env> {
   /** See {@link LimiterEngine.acquire}. */
   acquire(request: AcquireRequest): AcquireReply {
     const limits = quotaNamed(readConfig(this.env).upstreams, request.quota)?.limits;
-    const { reply, wake } = this.#started().acquire(request, limits, Date.now(), Math.random());
+    const engine = this.#started();
+    const { reply, wake, decided } = engine.acquire(request, limits, Date.now(), Math.random());
+    for (const event of decided) log(event);
     for (const ref of wake) {
       // One that cannot be told asks by itself, a little later.
       this.ctx.waitUntil(

@@ -113,16 +113,21 @@ export class EndpointStore {
       .toArray();
   }
 
-  /** Disables one, unless it was changed after `sinceMs`: the reason is older than the change. */
-  disable(id: string, reason: string, sinceMs: number, nowMs: number): void {
-    this.#sql.exec(
+  /**
+   * Disables one, unless it was changed after `sinceMs`: the reason is older than the change.
+   *
+   * @returns whether it did.
+   */
+  disable(id: string, reason: string, sinceMs: number, nowMs: number): boolean {
+    const disabled = this.#sql.exec(
       `UPDATE endpoint SET disabled_at = ?1, disabled_reason = ?2, updated_at = ?1
-       WHERE id = ?3 AND disabled_at IS NULL AND updated_at <= ?4`,
+       WHERE id = ?3 AND disabled_at IS NULL AND updated_at <= ?4 RETURNING id`,
       nowMs,
       reason,
       id,
       sinceMs,
     );
+    return disabled.toArray().length > 0;
   }
 
   /** Leaves one alone until a time, unless it was changed after `sinceMs`. */

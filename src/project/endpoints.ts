@@ -1,4 +1,5 @@
 import type { Sql } from "../core/sql.ts";
+import { log } from "../log.ts";
 import { newSecret } from "../webhooks/sign.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
@@ -140,7 +141,9 @@ export class Endpoints {
       if (this.#store.get(endpointId) === undefined) continue;
       this.#attempts.add(attempt);
       if (batchId === null) continue;
-      if (status === 410) this.#store.disable(endpointId, GONE, startedMs, nowMs);
+      if (status === 410 && this.#store.disable(endpointId, GONE, startedMs, nowMs)) {
+        log({ event: "endpoint_disabled", endpoint: endpointId, status });
+      }
       if (restUntilMs > nowMs) this.#store.rest(endpointId, restUntilMs, startedMs);
     }
   }

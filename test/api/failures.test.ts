@@ -52,3 +52,14 @@ test("memory is bounded, and who was quiet longest is forgotten first", () => {
   expect(failures.size).toBe(10_000);
   expect(failures.note("192.0.2.1", NOW)).toBe(0);
 });
+
+test("a network that is slowed is told of once, until it has been patient", () => {
+  const failures = new Failures();
+  const slowed: string[] = [];
+  const note = (nowMs: number) => failures.note("192.0.2.1", nowMs, (who) => slowed.push(who));
+  for (let n = 0; n < 25; n += 1) note(NOW);
+  expect(slowed).toEqual(["192.0.2.1"]);
+  note(NOW + 6_000);
+  note(NOW + 6_000);
+  expect(slowed).toEqual(["192.0.2.1", "192.0.2.1"]);
+});

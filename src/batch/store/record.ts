@@ -17,6 +17,10 @@ export interface Recorded {
   unauthorized: number;
   /** The report as it counted; undefined when it was too late to count. */
   verdict: Verdict | undefined;
+  /** When its task is tried again; undefined when it has ended. */
+  againAtMs?: number;
+  /** Whether its task has ended without success. */
+  failed?: boolean;
 }
 
 type Held = {
@@ -101,7 +105,8 @@ export function record(
     Object.assign(change, released([task]), { running: -1, pending: 1 });
   counts.add(change);
   const extraTokens = extraTokensOf(report, task.cost);
-  return { extraTokens, unauthorized: unauthorized + refused, verdict };
+  const againAtMs = step.notBeforeMs;
+  return { extraTokens, unauthorized: unauthorized + refused, verdict, againAtMs };
 }
 
 /** running → succeeded, which is what most reports say, without reading the task first. */
@@ -144,7 +149,8 @@ function end(
   change[ok ? "output_bytes" : "error_bytes"] = byteLength(line) + 1;
   counts.add(change);
   twins.endedOne(report.seq, outputLineStem(batchId), nowMs);
-  return { extraTokens: extraTokensOf(report, task.cost), unauthorized: now, verdict };
+  const extraTokens = extraTokensOf(report, task.cost);
+  return { extraTokens, unauthorized: now, verdict, failed: !ok };
 }
 
 /**

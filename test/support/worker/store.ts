@@ -55,6 +55,15 @@ export function chat(prompt: string): string {
   return JSON.stringify({ model: "m", messages: [{ role: "user", content: prompt }] });
 }
 
+/** Makes the tables of a batch's object, and opens nothing. */
+export function makeTables(batch: NewBatch): Promise<void> {
+  return runInDurableObject(stubOf(batch), (_, state) =>
+    new SQLSchemaMigrations({ doStorage: state.storage, migrations })
+      .runAll()
+      .then(() => undefined),
+  );
+}
+
 /**
  * Writes a batch with tasks (`a`, `b`, `c`, … or their index) into its object's SQLite, in
  * progress, without waking anybody: no pointer is sent and no alarm is set. The object is evicted
