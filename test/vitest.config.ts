@@ -7,6 +7,8 @@ await buildPage();
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
+    // What a test logs is shown when it fails.
+    silent: "passed-only",
     projects: [
       "test/vitest.node.config.ts",
       "test/vitest.worker.config.ts",

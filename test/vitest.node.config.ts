@@ -1,13 +1,11 @@
 import { defineProject } from "vitest/config";
 
+/** Everything that needs neither workerd nor a server: whatever the other two do not take. */
 export default defineProject({
   root: new URL("..", import.meta.url).pathname,
   test: {
     name: "node",
-    include: [
-      "test/{config,core,town,wire,api,batch,consumer,webhooks,simulator,simulation,cli,bench}/**/*.test.ts",
-      "test/config.test.ts",
-    ],
-    exclude: ["test/**/*.worker.test.ts"],
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/**/*.worker.test.ts", "test/{conformance,scenarios,e2e}/**"],
   },
 });

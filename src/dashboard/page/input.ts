@@ -124,7 +124,10 @@ function readCsv(
     skipEmptyLines: "greedy",
     transformHeader: (name) => name.trim(),
   });
-  for (const { row = 0, message } of errors) fault(row + 2, `Not CSV: ${message}.`);
+  for (const { row = 0, code, message } of errors) {
+    // One column has no delimiter to find.
+    if (code !== "UndetectableDelimiter") fault(row + 2, `Not CSV: ${message}.`);
+  }
   const columns = meta.fields ?? [];
   const template = settings.template.trim() || "{{prompt}}";
   const missing = [...template.matchAll(/\{\{\s*([^{}]+?)\s*\}\}/g)]
