@@ -171,7 +171,8 @@ export class Dispatch {
     if (!told && this.permits.owes()) this.#world.background(this.permits.tell());
     const more = waitMs === null ? 0 : this.#ready(MORE_MAX);
     const { tasks, contended, invite } = turn;
-    return { endpoint: row.endpoint, tasks, more, waitMs, contended, end, invite };
+    const patienceMs = turn.blockedBy === "rate" && more > 0 ? (waitMs ?? 0) : 0;
+    return { endpoint: row.endpoint, tasks, more, waitMs, patienceMs, contended, end, invite };
   }
 
   /** Records what a conversation reports, and takes back what it never heard of. */

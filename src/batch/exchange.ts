@@ -71,6 +71,11 @@ export interface ExchangeReply {
   more: number;
   /** When to ask again if nothing else happens; null when nothing more will come. */
   waitMs: number | null;
+  /**
+   * For how long there is no call for the batch: what is reported sooner hastens nothing. 0 where a
+   * report may free one.
+   */
+  patienceMs?: number | undefined;
   /** Other batches wait for calls, too: this one is called when it is its turn. */
   contended: boolean;
   /** The conversation is over for the Batch: it has no task and gets none for now. */

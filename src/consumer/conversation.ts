@@ -61,6 +61,8 @@ const REPORTED_AT_ONCE = 1_000_000;
  */
 const LINGER_SHARE = 0.1;
 const LINGER_MAX_MS = 25;
+/** Where there is no call for the batch before a time, reports are waited for until then or so long. */
+const PATIENCE_MAX_MS = 100;
 /** How much the latest call weighs in the mean time of calls. */
 const LATEST_SHARE = 0.1;
 /** Bytes of a stream that cost about as much CPU time as a call besides: a hundred chunks. */
@@ -92,6 +94,8 @@ export class Conversation implements Seeker {
   /** How long calls take, in the mean, and how long the last exchange took. */
   #callMs: number | undefined;
   #exchangeMs = 0;
+  /** Before this time there is no call for the batch, whatever is reported. */
+  #patientUntilMs = 0;
 
   constructor(ground: Ground) {
     this.#ground = ground;
@@ -152,6 +156,8 @@ export class Conversation implements Seeker {
       broken = 0;
       for (const report of reports) this.#letGo(report);
       this.#wants = reply.more;
+      const patienceMs = Math.min(reply.patienceMs ?? 0, PATIENCE_MAX_MS);
+      this.#patientUntilMs = patienceMs > 0 ? Date.now() + patienceMs : 0;
       let used = 0;
       for (const task of reply.tasks) used += this.#start(task, reply.endpoint);
       this.#ground.lanes.give(hand - used);
@@ -295,24 +301,46 @@ export class Conversation implements Seeker {
         seekAtMs = Number.POSITIVE_INFINITY;
         continue;
       }
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.min(heartbeatAtMs, seekAtMs) - nowMs);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wake = undefined;
+      await this.#woken(Math.min(heartbeatAtMs, seekAtMs) - nowMs);
     }
   }
 
-  /** Waits a moment for more reports, if more are likely in it. */
+  /** Waits until something happens, or for `ms`. */
+  async #woken(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+
+  /** Whether what there is to report can wait for more. */
+  #isPatient(): boolean {
+    if (Date.now() >= this.#patientUntilMs || this.#called || this.#inFlight.size === 0)
+      return false;
+    return this.#ground.memory.hasRoom && !this.#reports.some(tellsOfLimit);
+  }
+
+  /**
+   * Waits a moment for more reports: where there is no call for the batch anyway, until there is; else
+   * if more are likely in it.
+   */
   async #linger(): Promise<void> {
+    while (this.#isPatient()) await this.#woken(this.#patientUntilMs - Date.now());
+    if (this.#patientUntilMs > 0) return;
     const callMs = this.#callMs ?? 0;
     const ms = Math.floor(Math.min(this.#exchangeMs, callMs * LINGER_SHARE, LINGER_MAX_MS));
     const likely = (this.#inFlight.size * ms) / callMs;
     if (ms > 0 && likely >= 1) await sleep(ms);
   }
+}
+
+/** Whether a report tells of a 429, which the others' calls must hear of. */
+function tellsOfLimit({ verdict }: Report): boolean {
+  return verdict.kind === "throttled";
 }
 
 function sleep(ms: number): Promise<void> {

@@ -45,8 +45,14 @@ class Api {
     return this.#open.size;
   }
 
-  #answer(body: string, text: string): void {
-    this.#open.get(body)?.(new Response(text));
+  /** Answers a call of batch a with a 429, and waits for what follows. */
+  refuse(seq: number): Promise<void> {
+    this.#answer(`a${seq}`, "{}", 429);
+    return pass(0);
+  }
+
+  #answer(body: string, text: string, status = 200): void {
+    this.#open.get(body)?.(new Response(text, { status }));
     this.#open.delete(body);
   }
 
@@ -308,6 +314,48 @@ describe("reports", () => {
       const talk = await busy(9, 8);
       await api.end([0]);
       expect(seqsOf(talk.last.request)).toEqual([0]);
+    });
+  });
+
+  describe("while there is no call for the batch before a time", () => {
+    /** A conversation with five calls in flight whose Batch has nothing for it for a while. */
+    async function resting(patienceMs: number): Promise<Talk> {
+      const talk = new Talk(9);
+      await talk.last.answer({ tasks: tasks(0, 1, 2, 3, 4), waitMs: patienceMs, patienceMs });
+      return talk;
+    }
+
+    test("go out together then, as asking sooner hastens nothing", async () => {
+      const talk = await resting(80);
+      await pass(10);
+      await api.end([0, 1]);
+      await pass(60);
+      await api.end([2]);
+      expect(talk.heard).toHaveLength(1);
+      await pass(10);
+      expect(seqsOf(talk.last.request)).toEqual([0, 1, 2]);
+    });
+
+    test("wait a tenth of a second and no longer, so that little is lost with a consumer", async () => {
+      const talk = await resting(60_000);
+      await api.end([0]);
+      await pass(99);
+      expect(talk.heard).toHaveLength(1);
+      await pass(1);
+      expect(seqsOf(talk.last.request)).toEqual([0]);
+    });
+
+    test("go out at once with the last call's", async () => {
+      const talk = await resting(80);
+      await api.end([0, 1, 2, 3, 4]);
+      expect(seqsOf(talk.last.request)).toEqual([0, 1, 2, 3, 4]);
+    });
+
+    test("go out at once with a 429, which the calls of others must hear of", async () => {
+      const talk = await resting(80);
+      await api.end([0]);
+      await api.refuse(1);
+      expect(seqsOf(talk.last.request)).toEqual([0, 1]);
     });
   });
 
