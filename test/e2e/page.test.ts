@@ -148,6 +148,13 @@ describe.skipIf(absent)("the page in Chromium", () => {
     const detail = page.getByRole("region", { name: /^Task line-/ });
     await detail.getByText(japanese).waitFor();
     await detail.getByText("digest:").waitFor();
+    const [prompt, answer] = await Promise.all(
+      [0, 1].map((n) => detail.locator("pre").nth(n).boundingBox()),
+    );
+    // Side by side, each with room to read.
+    expect(prompt?.y).toBe(answer?.y);
+    expect(prompt?.width).toBeGreaterThan(400);
+    expect(answer?.x).toBeGreaterThan((prompt?.x ?? 0) + (prompt?.width ?? 0));
 
     const lines = new Map<string, string>();
     for (const format of ["JSONL", "JSON", "CSV"]) {

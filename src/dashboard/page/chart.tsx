@@ -131,6 +131,8 @@ function Plot({
         width: element.clientWidth,
         height: HEIGHT,
         legend: { live: true },
+        // Room for the last time under the right end.
+        padding: [null, 30, null, null],
         cursor: { y: false },
         scales: { y: { range: (_, __, max) => [0, Math.max(1, (max ?? 1) * 1.08)] } },
         axes: [
