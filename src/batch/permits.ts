@@ -72,6 +72,8 @@ export class Permits {
   #notBeforeMs = 0;
   #blockedBy: AcquireReply["blockedBy"] = null;
   #contended = false;
+  /** Until when calls that end may be followed by others without asking. */
+  #leasedUntilMs = 0;
 
   constructor(floor: Floor) {
     this.#floor = floor;
@@ -96,6 +98,13 @@ export class Permits {
 
   /** Up to `want` tasks for a conversation, claimed in its name. Never throws. */
   turn(holder: string, want: number): Promise<Turn> {
+    if (want <= this.#leased()) {
+      const tasks = this.#claim(
+        holder,
+        Array.from({ length: want }, () => 0),
+      );
+      return Promise.resolve({ ...NO_TURN, tasks });
+    }
     const retryInMs = this.#blockedMs();
     if (retryInMs > 0)
       return Promise.resolve({ ...this.idle, retryInMs, blockedBy: this.#blockedBy });
@@ -105,9 +114,18 @@ export class Permits {
     });
   }
 
-  /** There may be calls for the batch, whatever was said before. */
+  /** Calls that have ended and may be followed by others without asking. */
+  #leased(): number {
+    // What an ask under way says must stay true until it is answered.
+    if (this.#asking !== undefined || this.#news?.throttled !== undefined) return 0;
+    if (this.#acknowledged === undefined || this.#floor.nowMs() >= this.#leasedUntilMs) return 0;
+    return this.#acknowledged - this.#floor.held();
+  }
+
+  /** There may be calls for the batch, whatever was said before; or others want some, too. */
   wake(): void {
     this.#notBeforeMs = 0;
+    this.#leasedUntilMs = 0;
   }
 
   /** Whether what is owed can wait for the next ask, which comes soon by itself. */
@@ -188,6 +206,7 @@ export class Permits {
       reply = await this.#floor.acquire({ held, weight, costs, ready, served, ...news });
       this.#acknowledged = held + reply.startInMs.length;
       this.#notBeforeMs = this.#floor.nowMs() + (reply.retryInMs ?? 0);
+      this.#leasedUntilMs = this.#floor.nowMs() + (reply.leaseMs ?? 0);
       this.#blockedBy = reply.blockedBy;
       this.#contended = reply.contended;
     } catch {

@@ -16,7 +16,8 @@ export function platformWorld(ctx: DurableObjectState, env: Env, config: Config)
     breathe: () => new Promise((resolve) => setTimeout(resolve, 0)),
     background: (work) => ctx.waitUntil(work),
     acquire: (request) => within(LIMITER_MS, limiterStub(env, request.quota).acquire(request)),
-    announce: (quota, ref, weight, wanted) => limiterStub(env, quota).announce(ref, weight, wanted),
+    announce: (quota, ref, weight, wanted) =>
+      limiterStub(env, quota).announce(ref, weight, wanted, quota),
     sendPointers: async (messages) => {
       await env.TASKS.sendBatch(messages);
     },

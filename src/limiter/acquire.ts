@@ -16,6 +16,11 @@ export interface AcquireRequest extends Omit<Ask, "batch"> {
 
 /** The grant, and a batch that waits for somebody to serve it, if there is one. */
 export interface AcquireReply extends Grant {
+  /**
+   * For so long the batch may make another call in the place of each that ends without asking: it is
+   * alone, and nothing but the calls in flight is limited. It is woken when that is over before.
+   */
+  leaseMs?: number | undefined;
   /** Calls are kept for the asker, which asked for none and has tasks. */
   kept: boolean;
   /** Tokens of the model's latest answers, in the mean; null while none is known. */

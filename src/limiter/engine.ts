@@ -1,4 +1,4 @@
-import { admit, type Grant } from "../core/admission.ts";
+import { admit, type Grant, isGone } from "../core/admission.ts";
 import { inForce } from "../core/learned.ts";
 import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import { paceOf } from "../core/pace.ts";
@@ -6,6 +6,7 @@ import type { DecisionEvent } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import { quotaDecisions } from "./decisions.ts";
+import { isLeasable, Leases } from "./leases.ts";
 import type { LimiterStore } from "./store.ts";
 
 /** A batch that was shown to one asker is not shown to the next ones for this long. */
@@ -34,6 +35,7 @@ export class LimiterEngine {
   readonly #store: LimiterStore;
   /** When each waiting batch was last shown to an asker. Forgetting it costs an idle exchange. */
   readonly #invitedAtMs = new Map<string, number>();
+  readonly #leases = new Leases();
 
   constructor(store: LimiterStore) {
     this.#store = store;
@@ -88,10 +90,14 @@ export class LimiterEngine {
     }
     // Only who asks for calls has a consumer waiting, which can take an invitation.
     const invite = said.costs.length > 0 ? this.#invite(batch, nowMs) : null;
-    const others = called.filter((other) => other !== batch);
+    // Whoever asks is somebody whose calls others must leave room for.
+    const others = new Set([...called, ...this.#leases.end(batch, nowMs)]);
+    others.delete(batch);
+    const leasable = this.#isAlone(batch, nowMs) && isLeasable(quota, inForce, nowMs);
+    const leaseMs = leasable ? this.#leases.give(batch, nowMs) : 0;
     return {
-      reply: { ...grant, kept: called.includes(batch), invite, meanOutput },
-      wake: others.map(refOf),
+      reply: { ...grant, leaseMs, kept: called.includes(batch), invite, meanOutput },
+      wake: [...others].map(refOf),
       decided: quotaDecisions(name, before, quota, nowMs),
     };
   }
@@ -124,8 +130,12 @@ export class LimiterEngine {
     };
   }
 
-  /** Says that a batch has work that nobody has asked permits for yet, so that it gets served. */
-  announce(ref: BatchRef, weight: number, wanted: number, nowMs: number): void {
+  /**
+   * Says that a batch has work that nobody has asked permits for yet, so that it gets served.
+   *
+   * @returns batches to be told that they are not alone any more.
+   */
+  announce(ref: BatchRef, weight: number, wanted: number, nowMs: number): BatchRef[] {
     const batch = keyOf(ref);
     const before = this.#store.holds.get(batch);
     this.#store.setHold(batch, {
@@ -141,6 +151,15 @@ export class LimiterEngine {
       fadedAtMs: before?.fadedAtMs ?? nowMs,
     });
     this.#invitedAtMs.delete(batch);
+    return this.#leases.end(batch, nowMs).map(refOf);
+  }
+
+  /** Whether no other batch has calls in flight, or wants some. */
+  #isAlone(asker: string, nowMs: number): boolean {
+    for (const [batch, hold] of this.#store.holds) {
+      if (batch !== asker && hold.held + hold.unmet > 0 && !isGone(hold, nowMs)) return false;
+    }
+    return true;
   }
 
   /** A batch with work and no call in flight, other than the asker's. */

@@ -31,26 +31,30 @@ export class Limiter extends DurableObject<Env> {
     const engine = this.#started();
     const { reply, wake, decided } = engine.acquire(request, limits, Date.now(), Math.random());
     for (const event of decided) log(event);
-    for (const ref of wake) {
-      // One that cannot be told asks by itself, a little later.
-      this.ctx.waitUntil(
-        batchStub(this.env, ref)
-          .wake(request.quota)
-          .catch(() => undefined),
-      );
-    }
+    this.#wake(wake, request.quota);
     return reply;
   }
 
-  /** See {@link LimiterEngine.announce}. */
-  announce(ref: BatchRef, weight: number, wanted: number): void {
-    this.#started().announce(ref, weight, wanted, Date.now());
+  /** See {@link LimiterEngine.announce}. @param quota whose Limiter this is. */
+  announce(ref: BatchRef, weight: number, wanted: number, quota: string): void {
+    this.#wake(this.#started().announce(ref, weight, wanted, Date.now()), quota);
   }
 
   /** See {@link LimiterEngine.state}. @param quota whose Limiter this is. */
   state(quota: string): LimiterState {
     const limits = quotaNamed(readConfig(this.env).upstreams, quota)?.limits;
     return this.#started().state(limits);
+  }
+
+  #wake(refs: readonly BatchRef[], quota: string): void {
+    for (const ref of refs) {
+      // One that cannot be told asks by itself, a little later.
+      this.ctx.waitUntil(
+        batchStub(this.env, ref)
+          .wake(quota)
+          .catch(() => undefined),
+      );
+    }
   }
 
   #started(): LimiterEngine {

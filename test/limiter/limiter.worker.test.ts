@@ -51,9 +51,18 @@ describe("the Limiter", () => {
 
   it("shows a batch that nobody serves to the next asker, once", async () => {
     const limiter = fresh();
-    await limiter.announce(ref("waiting"), 10, 3);
+    await limiter.announce(ref("waiting"), 10, 3, "default");
     expect((await limiter.acquire(ask("busy", 0, 1))).invite).toEqual(ref("waiting"));
     expect((await limiter.acquire(ask("busy", 1, 1))).invite).toBeNull();
+  });
+
+  it("lets a batch that is alone go on by itself, and none beside another", async () => {
+    const limiter = fresh();
+    expect((await limiter.acquire(ask("a", 0, 5))).leaseMs).toBeGreaterThan(0);
+    expect((await limiter.acquire(ask("b", 0, 5))).leaseMs).toBe(0);
+    expect((await limiter.acquire(ask("a", 5, 1))).leaseMs).toBe(0);
+    await limiter.acquire({ ...ask("b", 0, 0) });
+    expect((await limiter.acquire(ask("a", 6, 1))).leaseMs).toBeGreaterThan(0);
   });
 
   it("rests after a 429, as long as the upstream said", async () => {

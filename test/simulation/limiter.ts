@@ -31,7 +31,8 @@ export class SimulatedLimiter {
   }
 
   announce(ref: BatchRef, weight: number, wanted: number): void {
-    this.#engine.announce(ref, weight, wanted, this.#simulation.nowMs);
+    const wake = this.#engine.announce(ref, weight, wanted, this.#simulation.nowMs);
+    for (const other of wake) this.#simulation.call(other);
   }
 
   /** When a batch last said how many calls it has in flight. */

@@ -147,7 +147,9 @@ export class Town {
       background: (work) => void work,
       acquire: (request) => this.#rpc(() => this.#acquire(request)),
       announce: (quota, ref, weight, wanted) =>
-        this.#rpc(() => this.limiter(quota).announce(ref, weight, wanted, Date.now())),
+        this.#rpc(() => {
+          this.#wake(this.limiter(quota).announce(ref, weight, wanted, Date.now()));
+        }),
       sendPointers: (messages) =>
         this.#rpc(() => {
           for (const { body } of messages) this.#queue.push(body);
@@ -170,28 +172,12 @@ export class Town {
     const limits = quotaNamed(this.config.upstreams, request.quota)?.limits;
     const limiter = this.limiter(request.quota);
     const { reply, wake } = limiter.acquire(request, limits, Date.now(), this.chance.next());
-    if (process.env.DBG)
-      console.log(
-        Date.now() % 1e7,
-        request.ref.batch_id.slice(-3),
-        "held",
-        request.held,
-        "want",
-        request.costs.length,
-        "ready",
-        request.ready,
-        "got",
-        reply.startInMs.length,
-        reply.blockedBy,
-        "kept",
-        reply.kept,
-        "wake",
-        wake.map((r) => r.batch_id.slice(-3)).join(),
-        "inv",
-        reply.invite?.batch_id.slice(-3),
-      );
-    for (const ref of wake) void this.#rpc(() => this.batch(ref.batch_id).wake());
+    this.#wake(wake);
     return reply;
+  }
+
+  #wake(refs: readonly BatchRef[]): void {
+    for (const ref of refs) void this.#rpc(() => this.batch(ref.batch_id).wake());
   }
 
   /** The queue's one invocation at a time. */
