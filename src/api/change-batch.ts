@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { batchStub } from "../stubs.ts";
 import { batchChange, batchObject } from "../wire/batch.ts";
+import { batchIdOf } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams } from "./batches.ts";
 import { problemResponse } from "./errors.ts";
@@ -33,7 +34,7 @@ export function addChangeBatchRoute(app: OpenAPIHono<AppEnv>): void {
     },
   });
   app.patch("/v1/batches/:id", async (c) => {
-    const id = c.req.param("id");
+    const id = batchIdOf(c.req.param("id"));
     const project = c.get("project");
     const found = await findBatch(c.env, project, id);
     if (!found.ok) return problemResponse(c, found.problem);

@@ -1,6 +1,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { batchStub } from "../stubs.ts";
 import { batchObject, batchRetry } from "../wire/batch.ts";
+import { batchIdOf } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams } from "./batches.ts";
 import { problemResponse } from "./errors.ts";
@@ -32,7 +33,7 @@ export function addRetryBatchRoute(app: OpenAPIHono<AppEnv>): void {
     },
   });
   app.post("/v1/batches/:id/retry", async (c) => {
-    const id = c.req.param("id");
+    const id = batchIdOf(c.req.param("id"));
     const project = c.get("project");
     const found = await findBatch(c.env, project, id);
     if (!found.ok) return problemResponse(c, found.problem);

@@ -13,6 +13,7 @@ import {
   ended,
   OTHER_KEY,
   open,
+  patch,
   post,
   unique,
   until,
@@ -115,6 +116,34 @@ describe("results", () => {
       expect(batch.usage.input_tokens).toBeGreaterThan(3);
       expect((await call(`/v1/batches/${name}/tasks/a`)).status).toBe(200);
     }
+  });
+});
+
+describe("by its name at this door, a batch at the native door", () => {
+  it("is changed, paused, resumed, followed, cancelled and retried", async () => {
+    const { id } = await opened(hanging(2), { max_concurrency: 1 });
+    const path = `/v1/batches/${id}`;
+    const answers = [
+      await patch(id, { priority: 90 }),
+      await post(`${path}/pause`, ""),
+      await post(`${path}/resume`, ""),
+      await post(`${path}/cancel`, ""),
+    ];
+    await endOf(id);
+    answers.push(
+      await post(`${path}/retry`, ""),
+      await call(`${path}/deliveries`),
+      await post(`${path}/cancel`, ""),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array(7).fill(200));
+    expect(await answers[0]?.json()).toMatchObject({
+      id: batchIdOf(id),
+      muster: { priority: 90 },
+    });
+    await endOf(id);
+    const events = await call(`${path}/events`);
+    expect(events.status).toBe(200);
+    expect(await events.text()).toContain("event: end");
   });
 });
 
