@@ -27,6 +27,12 @@ export const messageBatch = z
     cancel_initiated_at: time.nullable(),
     archived_at: z.null().meta({ description: "Never: results are kept as long as their batch." }),
     results_url: z.string().nullable().meta({ description: "Absolute; null until the end." }),
+    muster: z
+      .object({ webhook: z.object({ url: z.string(), secret: z.string() }) })
+      .optional()
+      .meta({
+        description: "Only in the answer to a creation that made a secret for the batch's webhook.",
+      }),
   })
   .meta({ id: "MessageBatch" });
 export type MessageBatch = z.infer<typeof messageBatch>;
@@ -54,7 +60,8 @@ export function messageBatchOf(batch: BatchObject, origin: string): MessageBatch
   const status = processingStatus(batch.status);
   const ended = status === "ended";
   const endedAt = batch.completed_at ?? batch.expired_at ?? batch.cancelled_at ?? batch.failed_at;
-  const { succeeded, failed, cancelled, expired } = batch.muster.counts;
+  const { counts, webhook } = batch.muster;
+  const { succeeded, failed, cancelled, expired } = counts;
   return {
     id,
     type: "message_batch",
@@ -74,6 +81,10 @@ export function messageBatchOf(batch: BatchObject, origin: string): MessageBatch
     cancel_initiated_at: batch.cancelling_at === null ? null : rfc3339(batch.cancelling_at),
     archived_at: null,
     results_url: ended ? `${origin}/v1/messages/batches/${id}/results` : null,
+    // Anthropic's object has no place for it, and it is told nowhere else.
+    ...(webhook?.secret !== undefined && {
+      muster: { webhook: { url: webhook.url, secret: webhook.secret } },
+    }),
   };
 }
 

@@ -63,6 +63,21 @@ describe("a batch of messages", () => {
     });
   });
 
+  it("tells a secret that was made for its webhook, once", async () => {
+    const requests = [request("a", unique("a"))];
+    const url = "https://example.com/hook";
+    const made = await opened(requests, { webhook: { url } });
+    expect(made.muster).toEqual({
+      webhook: { url, secret: expect.stringMatching(/^whsec_[A-Za-z0-9+/]{43}=$/) },
+    });
+    expect(await lookAt(made.id)).not.toHaveProperty("muster");
+    // One that the client has need not be told.
+    const secret = made.muster?.webhook.secret;
+    const given = await opened(requests, { webhook: { url, secret } });
+    expect(given).not.toHaveProperty("muster");
+    expect(await opened(requests)).not.toHaveProperty("muster");
+  });
+
   it("is opened once by a request that says it is a retry", async () => {
     const requests = [request("a", unique("a"))];
     const first = await opened(requests);
