@@ -48,6 +48,11 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
   });
 
   app.post("/v1/messages/batches", async (c) => {
+    if (c.req.query("dry_run") !== undefined) {
+      const message =
+        "dry_run: only POST /v1/batches takes it, for messages with {\"endpoint\": \"/v1/messages\", \"requests\": [{\"custom_id\": \"…\", \"body\": {…}}]}. Leave it out here.";
+      return problemResponse(c, { code: "invalid_request", message });
+    }
     const once = c.get("once");
     const project = c.get("project");
     const index = projectStub(c.env, project);

@@ -78,6 +78,18 @@ describe("a batch of messages", () => {
     expect(await opened(requests)).not.toHaveProperty("muster");
   });
 
+  it("is not opened by a dry run, which this door does not have", async () => {
+    const requests = [one()];
+    for (const path of [`${BATCHES}?dry_run=true`, `${BATCHES}?dry_run=false`]) {
+      const init = { method: "POST", body: JSON.stringify({ requests }) };
+      const response = await ask(path, init);
+      expect(response.status).toBe(400);
+      const { error } = await refusalOf(response);
+      expect(error.type).toBe("invalid_request_error");
+      expect(error.message).toMatch(/^dry_run: only POST \/v1\/batches takes it/);
+    }
+  });
+
   it("is opened once by a request that says it is a retry", async () => {
     const requests = [request("a", unique("a"))];
     const first = await opened(requests);
