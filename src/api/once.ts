@@ -55,6 +55,7 @@ export class Once {
   readonly #c: Context<AppEnv>;
   readonly #key: string | undefined;
   #turn: { id: string; seed: string } | undefined;
+  #makesNothing = false;
 
   constructor(c: Context<AppEnv>, key: string | undefined) {
     this.#c = c;
@@ -108,6 +109,11 @@ export class Once {
     }
   }
 
+  /** Says that this POST makes nothing, so that there is nothing to keep: its key stays as new. */
+  makeNothing(): void {
+    this.#makesNothing = true;
+  }
+
   /** Says that the work is still under way, so that nobody takes it for lost. */
   async goOn(): Promise<void> {
     if (this.#key === undefined || this.#turn === undefined) return;
@@ -117,7 +123,7 @@ export class Once {
   /** Keeps the answer of the work, or gives the key free. */
   async end(): Promise<void> {
     const { res } = this.#c;
-    if (this.#key === undefined) return;
+    if (this.#key === undefined || this.#makesNothing) return;
     if (this.#turn === undefined) {
       if (!res.ok || res.headers.has(REPLAYED)) return;
       throw new Error(`${this.#c.req.path} paid no heed to its Idempotency-Key`);

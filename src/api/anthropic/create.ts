@@ -50,7 +50,7 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
   app.post("/v1/messages/batches", async (c) => {
     if (c.req.query("dry_run") !== undefined) {
       const message =
-        "dry_run: only POST /v1/batches takes it, for messages with {\"endpoint\": \"/v1/messages\", \"requests\": [{\"custom_id\": \"…\", \"body\": {…}}]}. Leave it out here.";
+        "dry_run: only POST /v1/batches takes it, with endpoint '/v1/messages' and each request's params as its body.";
       return problemResponse(c, { code: "invalid_request", message });
     }
     const once = c.get("once");
