@@ -110,6 +110,7 @@ export function addCreateBatchRoute(app: OpenAPIHono<AppEnv>): void {
       return problemResponse(c, { code: "invalid_request", message, param: "dry_run" });
     }
     if (dry === "true") {
+      c.get("once").makeNothing();
       const config = readConfig(c.env);
       const asked = readBody(text, c.req.raw.headers, config, true);
       if (!asked.ok) return problemResponse(c, asked.problem);

@@ -1,4 +1,4 @@
-import { describe, expect, inject, it } from "vitest";
+import { describe, expect, inject, it, vi } from "vitest";
 import type { BatchCheck } from "../../src/wire/check.ts";
 import { call, chatLine, errorOf, post, unique, upload } from "../support/worker/client.ts";
 
@@ -101,6 +101,22 @@ describe("POST /v1/batches?dry_run=true", () => {
     );
     const endpoint = "/v1/responses";
     expect((await post(DRY, { input_file_id: "none", endpoint })).status).toBe(404);
+  });
+
+  it("keeps nothing for its Idempotency-Key, which the batch itself may have", async () => {
+    const logged = vi.spyOn(console, "error").mockImplementation(() => {});
+    const headers = { "idempotency-key": crypto.randomUUID() };
+    const body = JSON.stringify({ model: "m", prompts: [unique("one key")] });
+    for (const [path, status] of [
+      [DRY, 200],
+      ["/v1/batches", 202],
+    ] as const) {
+      const response = await call(path, { method: "POST", headers, body });
+      expect(response.status).toBe(status);
+      expect(response.headers.get("idempotency-replayed")).toBeNull();
+    }
+    expect(logged.mock.calls.flat().join()).not.toContain("Idempotency-Key");
+    logged.mockRestore();
   });
 
   it("finds an empty file wrong", async () => {
