@@ -9,6 +9,8 @@ import { checkTarget } from "../core/target.ts";
 import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
 import {
+  aroundPrompts,
+  aroundRequests,
   type BatchObject,
   type BatchOptions,
   batchObject,
@@ -27,7 +29,6 @@ import { parseInput } from "../wire/parse.ts";
 import type { Quotas } from "../wire/quota.ts";
 import {
   describeIssue,
-  type Fault,
   type Inline,
   type NewTask,
   tasksOfPrompts,
@@ -45,6 +46,9 @@ const MAX_INLINE_BYTES = 16 * 1024 * 1024;
 
 const USE_A_FILE = "Upload the tasks as a file (POST /v1/files) and send its input_file_id.";
 
+/** Inline tasks of which some are wrong. */
+type Wrong = Exclude<Inline, { ok: true }>;
+
 /** What the three kinds of body have in common, and where the tasks come from. */
 export interface Asked {
   endpoint: Endpoint;
@@ -56,7 +60,7 @@ export interface Asked {
   inputFileId: string | null;
   tasks: NewTask[] | null;
   /** What is wrong with other tasks, for a check that takes those that are right all the same. */
-  faults?: Fault[];
+  wrong?: Wrong;
   /** The tasks' settings, and so their model, are members of the body itself. */
   shared: boolean;
 }
@@ -161,14 +165,14 @@ function readBody(text: string, headers: Headers, config: Config, all: boolean):
   }
   switch (kinds[0]) {
     case "prompts": {
-      const body = parseInput(fromPrompts, json);
+      const body = parseInput(aroundPrompts, json);
       if (!body.success) return invalid(body.error, json);
       const endpoint = body.data.endpoint ?? promptEndpointOf(body.data.model, config);
       const inline = tasksOfPrompts(text, body.data, endpoint);
       return asked(body.data, endpoint, headers, inline, { shared: true, all });
     }
     case "requests": {
-      const body = parseInput(fromRequests, json);
+      const body = parseInput(aroundRequests, json);
       if (!body.success) return invalid(body.error, json);
       const inline = tasksOfRequests(text, body.data);
       return asked(body.data, body.data.endpoint, headers, inline, { shared: false, all });
@@ -216,13 +220,13 @@ function asked(
   const tooLarge = !inline.ok && inline.faults[0]?.code === "too_large";
   if (inline.ok || (all && !tooLarge)) {
     return ok({
-      faults: inline.ok ? [] : inline.faults,
+      ...(!inline.ok && { wrong: inline }),
       endpoint,
       callHeaders: callHeaders.value,
       announced: null,
       options,
       inputFileId: null,
-      tasks: inline.tasks ?? [],
+      tasks: inline.tasks,
       shared,
     });
   }
@@ -230,7 +234,8 @@ function asked(
   if (first?.code === "too_large") {
     return refuse("too_large", `${first.message} ${USE_A_FILE}`, first.param ?? undefined);
   }
-  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+  const count = others.length + inline.others;
+  const more = count === 0 ? "" : ` (and ${count} more)`;
   return refuse(
     "invalid_request",
     `${first?.message ?? "The tasks are not valid."}${more}`,

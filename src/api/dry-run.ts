@@ -1,5 +1,5 @@
 import { readTask } from "../batch/ingest.ts";
-import { modelCheck } from "../config/model-check.ts";
+import { type ModelCheck, modelCheck } from "../config/model-check.ts";
 import type { Config } from "../config.ts";
 import { JsonlSplitter } from "../core/jsonl.ts";
 import { projectStub } from "../stubs.ts";
@@ -24,13 +24,7 @@ export async function dryRun(
   const check = modelCheck(config, asked.endpoint, inMoney);
   const tally = new Tally(config, asked.endpoint, asked.options.dedupe);
   if (asked.inputFileId === null) {
-    for (const [at, task] of (asked.tasks ?? []).entries()) {
-      const fault = check(task.model);
-      const param = asked.shared ? "model" : `requests[${at}].body.model`;
-      if (fault === undefined) tally.add(task, null);
-      else tally.fault({ code: fault.code, message: `${param}: ${fault.why}`, param, line: null });
-    }
-    for (const fault of asked.faults ?? []) tally.fault({ ...fault, line: null });
+    tallyInline(asked, check, tally);
   } else {
     const file = await index.getFile(asked.inputFileId);
     if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
@@ -52,4 +46,29 @@ export async function dryRun(
   }
   const { tasks } = await index.totals();
   return ok(tally.check(tasks.pending + tasks.running));
+}
+
+/** Takes inline tasks and what is wrong with others, all in their order. */
+function tallyInline({ tasks, wrong, shared }: Asked, check: ModelCheck, tally: Tally): void {
+  const faults = wrong?.faults ?? [];
+  let told = 0;
+  const tellUpTo = (index: number) => {
+    for (let next = faults[told]; next !== undefined && next.index < index; next = faults[told]) {
+      const { index: _, ...fault } = next;
+      tally.fault({ ...fault, line: null });
+      told += 1;
+    }
+  };
+  for (const [at, task] of (tasks ?? []).entries()) {
+    const index = wrong?.places[at] ?? at;
+    tellUpTo(index);
+    const fault = check(task.model);
+    const param = shared ? "model" : `requests[${index}].body.model`;
+    if (fault === undefined) tally.add(task, null);
+    else tally.fault({ code: fault.code, message: `${param}: ${fault.why}`, param, line: null });
+    // All of them have this one model.
+    if (fault !== undefined && shared) break;
+  }
+  tellUpTo(Number.POSITIVE_INFINITY);
+  tally.countFaults(wrong?.others ?? 0);
 }

@@ -78,6 +78,11 @@ export class Tally {
     if (this.#errors.length < LISTED) this.#errors.push(error);
   }
 
+  /** Counts more that are wrong, of which nothing else is known. */
+  countFaults(more: number): void {
+    this.#errorsInAll += more;
+  }
+
   /**
    * What it comes to.
    *

@@ -141,21 +141,24 @@ export const fromPrompts = z
       "Any other member (max_tokens, temperature, …) goes into each request's body as it is.",
   });
 
+/** One request among a batch's own: a line of an input file, of which most may be left out. */
+export const inlineRequest = strict({
+  custom_id: customId.optional(),
+  body: z.record(z.string(), z.unknown()),
+  method: z.literal("POST").optional(),
+  url: z.string().optional().meta({ description: "The batch's endpoint, if it is there." }),
+});
+
 /** One batch from request bodies, or from the lines of an input file as they are. */
 export const fromRequests = strict({
   endpoint,
-  requests: z
-    .array(
-      strict({
-        custom_id: customId.optional(),
-        body: z.record(z.string(), z.unknown()),
-        method: z.literal("POST").optional(),
-        url: z.string().optional().meta({ description: "The batch's endpoint, if it is there." }),
-      }),
-    )
-    .min(1),
+  requests: z.array(inlineRequest).min(1),
   ...options,
 }).meta({ id: "CreateBatchFromRequests" });
+
+/** Both without a look at the single tasks: those are read one by one, so that each is told of. */
+export const aroundPrompts = fromPrompts.extend({ prompts: z.array(z.unknown()).min(1) });
+export const aroundRequests = fromRequests.extend({ requests: z.array(z.unknown()).min(1) });
 
 const BUDGETS = {
   max_tokens_total: maxTokensTotal.nullish().meta({ description: "null is no limit." }),

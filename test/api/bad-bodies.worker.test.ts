@@ -58,7 +58,7 @@ describe("a body that is refused, by its code and field", () => {
     ["brackets 100,000 deep", DEEP, null, null],
     ["brackets that never close", "[".repeat(DEPTH), "invalid_json", null],
     ["objects that never close", '{"a":'.repeat(DEPTH), "invalid_json", null],
-    ["a deep prompt", `{"model":"m","prompts":[${DEEP}]}`, null, "prompts[0]"],
+    ["a deep prompt", `{"model":"m","prompts":[${DEEP}]}`, "invalid_prompt", "prompts[0]"],
     ["deep metadata", `{"model":"m","prompts":["a"],"metadata":{"a":${DEEP}}}`, null, "metadata.a"],
     [
       "a deep unknown member",
@@ -92,13 +92,13 @@ describe("a body that is refused, by its code and field", () => {
     [
       "a duplicate key whose last is wrong",
       '{"model":"m","prompts":["a"],"prompts":[1]}',
-      null,
+      "invalid_prompt",
       "prompts[0]",
     ],
     [
       "a million prompts that are none",
       `{"model":"m","prompts":[${"0,".repeat(1_000_000)}0]}`,
-      null,
+      "invalid_prompt",
       "prompts[0]",
     ],
     [

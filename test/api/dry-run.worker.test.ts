@@ -92,6 +92,28 @@ describe("POST /v1/batches?dry_run=true", () => {
     ]);
   });
 
+  it("names what has not even the shape of a request, each by its own place", async () => {
+    const body = { model: "m", messages: [] };
+    const requests = [{ body: [] }, { body: { ...body, model: "nobody's" } }, 5, { body }];
+    const found = await check({ endpoint: "/v1/responses", requests, max_cost: 1 });
+    expect(found).toMatchObject({ valid: false, tasks: 0, errors: { total: 4 } });
+    expect(found.errors.data.map(({ param }) => param)).toEqual([
+      "requests[0].body",
+      "requests[1].body.model",
+      "requests[2]",
+      "requests[3].body.model",
+    ]);
+    const prompts = await check({ model: "m", prompts: ["a", 1, "b", {}] });
+    expect(prompts).toMatchObject({ valid: false, tasks: 2 });
+    expect(prompts.errors.data.map(({ param }) => param)).toEqual(["prompts[1]", "prompts[3]"]);
+  });
+
+  it("names a model that all prompts share once", async () => {
+    const found = await check({ model: "m", prompts: ["a", "b", "c"], max_cost: 1 });
+    expect(found).toMatchObject({ valid: false, tasks: 0, errors: { total: 1 } });
+    expect(found.errors.data).toMatchObject([{ code: "model_not_priced", param: "model" }]);
+  });
+
   it("refuses wrong settings as opening does", async () => {
     const response = await post(DRY, { model: "m", prompts: ["a"], max_concurrency: 0 });
     expect(response.status).toBe(400);

@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { z } from "zod";
 import { estimateTokens } from "../../src/core/tokens.ts";
 import {
+  aroundPrompts,
+  aroundRequests,
   ENDPOINTS,
   fromFile,
   fromPrompts,
@@ -71,9 +73,9 @@ function faultOf(text: string) {
 }
 
 /** The tasks of a body with `requests`, checked as the API checks it. */
-const ofRequests = (text: string) => tasksOfRequests(text, fromRequests.parse(JSON.parse(text)));
+const ofRequests = (text: string) => tasksOfRequests(text, aroundRequests.parse(JSON.parse(text)));
 const ofPrompts = (text: string, endpoint: PromptEndpoint = CHAT) =>
-  tasksOfPrompts(text, fromPrompts.parse(JSON.parse(text)), endpoint);
+  tasksOfPrompts(text, aroundPrompts.parse(JSON.parse(text)), endpoint);
 
 function tasksOf(inline: ReturnType<typeof tasksOfRequests>) {
   if (!inline.ok) throw new Error(inline.faults[0]?.message);
@@ -293,6 +295,7 @@ describe("tasksOfRequests", () => {
         code: "duplicate_custom_id",
         message: expect.stringMatching(/^requests\[2\]: .*'a'/),
         param: "requests[2].custom_id",
+        index: 2,
       },
     ]);
   });
@@ -328,6 +331,25 @@ describe("tasksOfRequests", () => {
     for (const { message, param } of faults) {
       expect(message).toContain(param?.split(".")[0]);
     }
+  });
+
+  test("tells those that have not even the shape of a request, beside those that are right", () => {
+    const text = bodyWith('{"body":[]}', '{"body":{}}', "null", '{"bdy":{}}', '{"body":{}}');
+    const inline = ofRequests(text);
+    expect(faultsOf(inline).map(({ index, code, param }) => [index, code, param])).toEqual([
+      [0, "invalid_body", "requests[0].body"],
+      [2, "invalid_request", "requests[2]"],
+      [3, "missing_required_parameter", "requests[3].body"],
+    ]);
+    if (inline.ok) expect.fail();
+    expect(inline.tasks.map(({ customId }) => customId)).toEqual(["task-1", "task-4"]);
+    expect(inline.places).toEqual([1, 4]);
+  });
+
+  test("keeps the first hundred faults, and counts the others", () => {
+    const inline = ofRequests(bodyWith(...Array<string>(1_000).fill("5")));
+    expect(faultsOf(inline)).toHaveLength(100);
+    expect(inline).toMatchObject({ others: 900, tasks: [] });
   });
 
   test("gives a body or a fault for each of any requests", () => {
@@ -464,6 +486,15 @@ describe("tasksOfPrompts", () => {
     const [fault] = faultsOf(ofPrompts(JSON.stringify({ model: "m", prompts })));
     expect(fault).toMatchObject({ code: "body_too_large", param: "prompts[1]" });
     expect(fault?.message).toContain("prompts[1]");
+  });
+
+  test("tells every prompt that is no text", () => {
+    const inline = ofPrompts('{"model":"m","prompts":["a",1,"b",null]}');
+    expect(faultsOf(inline)).toMatchObject([
+      { index: 1, code: "invalid_prompt", param: "prompts[1]" },
+      { index: 3, code: "invalid_prompt", param: "prompts[3]" },
+    ]);
+    expect(inline).toMatchObject({ places: [0, 2] });
   });
 
   test("refuses settings that, repeated for every prompt, are too much together", () => {
