@@ -353,7 +353,7 @@ export function describeIssue(error: z.ZodError, value?: unknown): Issue {
     return { param, message, reason: "unknown_parameter" };
   }
   const param = pathOf(issue.path);
-  const takes = issue.message.replace(/^Invalid (input|option): /, "");
+  const takes = takesOf(issue);
   if (value !== undefined && param !== "" && isMissing(value, issue.path)) {
     // The schema's own words only say that it was undefined.
     const what = issue.message.startsWith("Invalid input") ? "" : sentence(`it takes ${takes}`);
@@ -362,6 +362,30 @@ export function describeIssue(error: z.ZodError, value?: unknown): Issue {
   }
   const message = `${param || "The body"}: ${takes}.`.replace(/\.\.$/, ".");
   return { param, message, reason: undefined };
+}
+
+/** What a field takes: a schema's own words, or zod's without what only its users know. */
+function takesOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === "too_small" && issue.message.startsWith("Too small")) {
+    return `at least ${amount(issue.minimum, issue.origin)}`;
+  }
+  if (issue.code === "too_big" && issue.message.startsWith("Too big")) {
+    return `at most ${amount(issue.maximum, issue.origin)}`;
+  }
+  if (issue.code === "invalid_value" && issue.message.startsWith("Invalid")) {
+    const values = issue.values.map((value) => JSON.stringify(value)).join(", ");
+    return issue.values.length === 1 ? `only ${values}` : `one of ${values}`;
+  }
+  return issue.message
+    .replace(/^Invalid (input|option): /, "")
+    .replace(/^expected record\b/, "expected object")
+    .replace(/^expected int\b/, "expected a whole number");
+}
+
+/** Of what a bound is: a number itself, or how many there are of something. */
+function amount(bound: number | bigint, origin: string): string {
+  const unit = { string: "character", array: "element" }[origin];
+  return unit === undefined ? `${bound}` : `${bound} ${unit}${Number(bound) === 1 ? "" : "s"}`;
 }
 
 function pathOf(steps: readonly PropertyKey[]): string {

@@ -17,7 +17,7 @@ export const newUpload = strict({
   bytes: z.number().int().min(1, BYTES_TAKES).max(MAX_FILE_BYTES, BYTES_TAKES),
   filename: z.string().min(1).max(255),
   mime_type: z.string().min(1).max(255),
-  purpose: z.literal("batch", { error: "'batch'" }),
+  purpose: z.literal("batch", { error: "'batch', and nothing else" }),
   expires_after: expiresAfter.optional(),
 }).meta({ id: "CreateUpload" });
 export type NewUpload = z.infer<typeof newUpload>;

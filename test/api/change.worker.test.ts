@@ -125,10 +125,10 @@ describe("a change that is not valid", () => {
       "webhook",
       "It takes max_concurrency, priority, max_tokens_total, max_cost, metadata.",
     ],
-    [{ max_concurrency: 0 }, "max_concurrency", ">=1"],
+    [{ max_concurrency: 0 }, "max_concurrency", "at least 1"],
     [{ max_concurrency: "3" }, "max_concurrency", "number"],
-    [{ priority: 101 }, "priority", "<=100"],
-    [{ priority: 1.5 }, "priority", "int"],
+    [{ priority: 101 }, "priority", "at most 100"],
+    [{ priority: 1.5 }, "priority", "a whole number"],
     [{ metadata: { a: 1 } }, "metadata.a", "string"],
     [[], null, "object"],
   ])("%j is refused, with the field's name", async (body, param, says) => {

@@ -25,6 +25,11 @@ test.each([
   expect(said(text)).not.toContain("secret");
 });
 
+test("says where, and of a text on one line no more than that", () => {
+  expect(said('{"a":{"b":1}')).toMatch(/ at position 12$/);
+  expect(said('{"a":\n{"b":1}')).toMatch(/ at position 13 \(line 2 column 8\)$/);
+});
+
 test("repeats no more than one character of a text", () => {
   const word = fc.string({ unit: fc.constantFrom(..."abcdef"), minLength: 6, maxLength: 12 });
   const noise = fc.string({ unit: fc.constantFrom(...'{}[]",: \n1'), maxLength: 60 });

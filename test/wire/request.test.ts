@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { z } from "zod";
+import { z } from "zod";
 import { estimateTokens } from "../../src/core/tokens.ts";
 import {
   aroundPrompts,
@@ -615,6 +615,27 @@ describe("describeIssue", () => {
     const issue = issueOf(schema, value);
     expect(issue).toMatchObject({ param, reason: "unknown_parameter" });
     expect(issue.message).toMatch(message);
+  });
+
+  test.each<[object, string]>([
+    [{ max_concurrency: 0 }, "max_concurrency: at least 1."],
+    [{ max_concurrency: 1.5 }, "max_concurrency: expected a whole number, received number."],
+    [{ priority: 101 }, "priority: at most 100."],
+    [{ prompts: [] }, "prompts: at least 1 element."],
+    [{ model: "" }, "model: at least 1 character."],
+    [{ metadata: { team: "x".repeat(513) } }, "metadata.team: at most 512 characters."],
+    [{ metadata: [] }, "metadata: expected object, received array."],
+  ])("speaks of %j in words of its user's", (wrong, message) => {
+    expect(issueOf(fromPrompts, { ...prompts, ...wrong }).message).toBe(message);
+  });
+
+  test("quotes the words that a field takes", () => {
+    const one = z.object({
+      of: z.enum(["asc", "desc"]).optional(),
+      the: z.literal("POST").optional(),
+    });
+    expect(issueOf(one, { of: "up" }).message).toBe('of: one of "asc", "desc".');
+    expect(issueOf(one, { the: "GET" }).message).toBe('the: only "POST".');
   });
 
   test("says what is taken instead", () => {
