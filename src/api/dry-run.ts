@@ -2,12 +2,12 @@ import { readTask } from "../batch/ingest.ts";
 import { type ModelCheck, modelCheck } from "../config/model-check.ts";
 import type { Config } from "../config.ts";
 import { JsonlSplitter } from "../core/jsonl.ts";
-import { projectStub } from "../stubs.ts";
+import { limiterStub, projectStub } from "../stubs.ts";
 import type { BatchCheck } from "../wire/check.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { MAX_LINE_BYTES } from "../wire/request.ts";
 import type { Asked } from "./create-batch.ts";
-import { Tally } from "./tally.ts";
+import { type Rates, Tally } from "./tally.ts";
 
 /**
  * Checks what a batch would be opened with: every task, and not only the first that is wrong. A file
@@ -45,7 +45,18 @@ export async function dryRun(
     take(splitter.end());
   }
   const { tasks } = await index.totals();
-  return ok(tally.check(tasks.pending + tasks.running));
+  const rates = await ratesInForce(env, tally.quotas());
+  return ok(tally.check(tasks.pending + tasks.running, rates));
+}
+
+/** What the Limiters keep to now: a limit that was learned holds as one that is configured does. */
+async function ratesInForce(env: Env, quotas: readonly string[]): Promise<Rates> {
+  const rates = quotas.map(async (quota) => {
+    const { inForce } = await limiterStub(env, quota).state(quota);
+    const { rpm, tpm } = inForce ?? { rpm: null, tpm: null };
+    return [quota, { rpm: rpm ?? undefined, tpm: tpm ?? undefined }] as const;
+  });
+  return new Map(await Promise.all(rates));
 }
 
 /** Takes inline tasks and what is wrong with others, all in their order. */

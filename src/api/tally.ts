@@ -16,6 +16,9 @@ const MODELS_LISTED = 100;
 /** custom_ids, and bodies, that are compared: some tens of bytes each, of an isolate's 128 MB. */
 const COMPARED = 250_000;
 
+/** What is kept to, by quota: what is configured or was learned. Undefined is no limit. */
+export type Rates = ReadonlyMap<string, { rpm: number | undefined; tpm: number | undefined }>;
+
 interface OfModel {
   tasks: number;
   /** Of the tasks, those that share no earlier one's call. */
@@ -83,15 +86,22 @@ export class Tally {
     this.#errorsInAll += more;
   }
 
+  /** The names of the quotas that the models count against. */
+  quotas(): string[] {
+    const names = [...this.#models.keys()].map((model) => this.#quotaOf(model)?.name);
+    return [...new Set(names)].filter((name) => name !== undefined);
+  }
+
   /**
    * What it comes to.
    *
    * @param waiting tasks of the project that have no outcome yet
+   * @param rates requests and tokens a minute that are kept to, by quota
    */
-  check(waiting: number): BatchCheck {
+  check(waiting: number, rates: Rates): BatchCheck {
     const all = this.#sum();
     const cost = this.#cost();
-    const alone = this.#forecast(0);
+    const alone = this.#forecast(0, rates);
     return {
       object: "batch.check",
       valid: this.#errorsInAll === 0 && all.tasks > 0,
@@ -109,7 +119,7 @@ export class Tally {
         cost_at_most: this.#unbounded ? null : cost,
         cost_assumed: cost,
         finish_seconds: Math.ceil(alone.ms / 100) / 10,
-        finish_seconds_behind_others: Math.ceil(this.#forecast(waiting).ms / 100) / 10,
+        finish_seconds_behind_others: Math.ceil(this.#forecast(waiting, rates).ms / 100) / 10,
         bound_by: alone.boundBy,
       },
     };
@@ -141,15 +151,19 @@ export class Tally {
     return dollarsOf(nanos);
   }
 
+  #quotaOf(model: string | undefined) {
+    return routesOf(this.#config.upstreams, this.#endpoint, model ?? "")[0]?.quota;
+  }
+
   /** The slowest of the quotas that the models count against: they work side by side. */
-  #forecast(waiting: number): Forecast {
+  #forecast(waiting: number, rates: Rates): Forecast {
     const quotas = new Map<string, { load: Load; limits: Parameters<typeof forecast>[1] }>();
     for (const [model, { calls, inputTokens, outputTokens }] of this.#models) {
-      const quota = routesOf(this.#config.upstreams, this.#endpoint, model ?? "")[0]?.quota;
+      const quota = this.#quotaOf(model);
       if (quota === undefined) continue;
       const known = quotas.get(quota.name) ?? {
         load: { calls: 0, tokens: 0, outputTokens: 0 },
-        limits: quota.limits,
+        limits: { ...quota.limits, ...rates.get(quota.name) },
       };
       known.load.calls += calls;
       known.load.tokens += inputTokens + outputTokens;

@@ -1,4 +1,6 @@
+import { env } from "cloudflare:workers";
 import { describe, expect, inject, it, vi } from "vitest";
+import { limiterStub } from "../../src/stubs.ts";
 import type { BatchCheck } from "../../src/wire/check.ts";
 import { call, chatLine, errorOf, post, unique, upload } from "../support/worker/client.ts";
 
@@ -147,5 +149,29 @@ describe("POST /v1/batches?dry_run=true", () => {
       valid: false,
       tasks: 0,
     });
+  });
+
+  it("reckons with limits that were learned, as with those that are configured", async () => {
+    const body = { model: "m", prompts: Array.from({ length: 121 }, String), max_tokens: 10 };
+    const before = await check(body);
+    expect(before.estimate.bound_by).toBe("calls in flight");
+    const requests = { limit: 60, remaining: 60, resetMs: 0 };
+    await limiterStub(env, "default").acquire({
+      quota: "default",
+      ref: { project: "default", batch_id: "batch_that_hears" },
+      held: 0,
+      weight: 10,
+      costs: [],
+      ready: 0,
+      served: true,
+      extraTokens: 0,
+      answered: true,
+      told: { limits: { requests }, tookMs: 5 },
+    });
+    const after = await check(body);
+    expect(after.estimate.bound_by).toBe("requests");
+    // One a second, but for the first: a hundredth of the rate is left for what arrives early.
+    expect(after.estimate.finish_seconds).toBeGreaterThan(120);
+    expect(after.estimate.finish_seconds).toBeLessThan(125);
   });
 });
