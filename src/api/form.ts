@@ -49,6 +49,7 @@ export async function receiveForm(
   }
   form.on("field", (name, value) => {
     if (rules.fields.includes(name)) fields.set(name, value);
+    else if (name === rules.file) refused ??= noFilename(name);
     else refused ??= unknown(name, rules);
   });
   const body = Readable.fromWeb(request.body as never);
@@ -117,6 +118,12 @@ function noFile({ file }: FormRules): Result<never> {
     file,
     "missing_required_parameter",
   );
+}
+
+/** A part is a file by its filename: `curl -F file=@in.jsonl` sends one, `-F file=in.jsonl` does not. */
+function noFilename(name: string): Result<never> {
+  const message = `${name} takes a file, and this part has no filename (curl: -F ${name}=@requests.jsonl).`;
+  return refuse("invalid_request", message, name);
 }
 
 function unknown(name: string, { file, fields }: FormRules): Result<never> {

@@ -81,6 +81,11 @@ describe("an upload that is refused", () => {
     expect(await stored()).toEqual(before);
   });
 
+  it("because its file has no filename says what a file part is", async () => {
+    const response = await postForm(formBytes([purpose, { name: "file", content: "in.jsonl" }]));
+    expect((await errorOf(response)).message).toMatch(/no filename \(curl: -F file=@/);
+  });
+
   it.each([
     ["nothing", FORM_TYPE, ""],
     ["no form", FORM_TYPE, "purpose=batch"],
