@@ -145,6 +145,7 @@ async function call(
     });
   } catch (error) {
     over.resolve(NOTHING_USED(cost));
+    const why = error instanceof Error ? error.message : String(error);
     return timeout.signal.aborted
       ? problemResponse(c, {
           code: "upstream_timeout",
@@ -152,7 +153,7 @@ async function call(
         })
       : problemResponse(c, {
           code: "upstream_unreachable",
-          message: `The upstream could not be reached: ${String(error)}.`,
+          message: `The upstream could not be reached: ${why.replace(/\.$/, "")}.`,
         });
   } finally {
     clearTimeout(timer);

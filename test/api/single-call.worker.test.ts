@@ -105,7 +105,10 @@ describe("a single call whose upstream fails", () => {
   it("by hanging up is a 502", async () => {
     const response = await ask(unique("[reset]"));
     expect(response.status).toBe(502);
-    expect(await errorOf(response)).toMatchObject({ code: "upstream_unreachable" });
+    expect(await errorOf(response)).toMatchObject({
+      code: "upstream_unreachable",
+      message: expect.stringMatching(/^The upstream could not be reached: (?!Error).*[^.]\.$/),
+    });
     await allReleased();
   });
 
