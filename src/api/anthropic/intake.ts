@@ -132,6 +132,8 @@ class Intake {
         return;
       }
       this.#hash.update(value);
+      // Too many requests are refused, whatever they are: the rest is only read.
+      if (this.#count > MAX_REQUESTS) continue;
       const tasks = this.#splitter.push(value).flatMap((element) => this.#taskOf(element) ?? []);
       if (tasks.length > 0 && this.#problem === undefined) yield tasks;
     }
