@@ -15,6 +15,11 @@ import { problemResponse } from "./errors.ts";
 const ALWAYS_BYTES = 16 * 1024 * 1024;
 /** Beyond that, how many times its length. Request lines shrink to a tenth; zeros to a thousandth. */
 const MAX_RATIO = 100;
+/**
+ * Others get a turn after so many. Inflating waits for nothing but the body itself, and what was
+ * compressed well comes in one piece.
+ */
+const BREATHE_BYTES = 256 * 1024;
 
 /** Inflates the body of a request with `Content-Encoding: gzip`; refuses any other encoding. */
 export const decodeBody = createMiddleware<AppEnv>(async (c, next) => {
@@ -66,6 +71,7 @@ function inflate(body: ReadableStream<Uint8Array>): Inflating {
   const inflated = gunzip[Symbol.asyncIterator]() as AsyncIterator<Uint8Array, undefined>;
   let problem: Problem | undefined;
   let bytes = 0;
+  let breathedAt = 0;
   const stop = () => {
     gunzip.destroy();
     source.destroy();
@@ -77,6 +83,10 @@ function inflate(body: ReadableStream<Uint8Array>): Inflating {
           const { done, value } = await inflated.next();
           if (done) return controller.close();
           bytes += value.byteLength;
+          if (bytes - breathedAt >= BREATHE_BYTES) {
+            breathedAt = bytes;
+            await new Promise((resolve) => setTimeout(resolve, 0));
+          }
           if (bytes <= Math.max(ALWAYS_BYTES, MAX_RATIO * gunzip.bytesWritten)) {
             return controller.enqueue(value);
           }
