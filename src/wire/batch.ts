@@ -122,11 +122,17 @@ export const fromFile = strict({ input_file_id: z.string(), endpoint, ...options
 const PROMPT_ENDPOINTS = ["/v1/chat/completions", "/v1/messages"] as const;
 export type PromptEndpoint = (typeof PROMPT_ENDPOINTS)[number];
 
+/**
+ * Characters of a model's name. It stands in lists, and the Limiter that all projects share remembers
+ * it: as long as a body it would take their memory.
+ */
+export const MAX_MODEL_LENGTH = 512;
+
 /** One batch from prompts: each becomes a user's message with these settings. */
 export const fromPrompts = z
   .looseObject({
     prompts: z.array(z.string()).min(1),
-    model: z.string().min(1),
+    model: z.string().min(1).max(MAX_MODEL_LENGTH),
     endpoint: z
       .enum(PROMPT_ENDPOINTS, {
         error: `prompts take ${PROMPT_ENDPOINTS.join(" or ")}; send requests for another endpoint`,

@@ -10,6 +10,7 @@ import {
   type Endpoint,
   fromPrompts,
   inlineRequest,
+  MAX_MODEL_LENGTH,
   type PromptEndpoint,
 } from "./batch.ts";
 import { inputLine } from "./results.ts";
@@ -104,6 +105,10 @@ export function toTask(
     );
   }
   const model = body.model;
+  if (typeof model === "string" && model.length > MAX_MODEL_LENGTH) {
+    const message = `${at}.model takes at most ${MAX_MODEL_LENGTH} characters.`;
+    return fault("invalid_body", message, `${at}.model`);
+  }
   return {
     ok: true,
     task: {

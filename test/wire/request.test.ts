@@ -119,6 +119,12 @@ describe("parseLine", () => {
     expect(taskOf(line)).toMatchObject({ customId: "b", body: '{"n":1.0}' });
   });
 
+  test("takes a model's name of 512 characters, and refuses one more", () => {
+    const body = (length: number) => lineWith(JSON.stringify({ model: "m".repeat(length) }));
+    expect(taskOf(body(512)).model).toHaveLength(512);
+    expect(faultOf(body(513))).toMatchObject({ code: "invalid_body", param: "body.model" });
+  });
+
   test("knows no model when there is none, or when it is no text", () => {
     expect(taskOf(lineWith("{}")).model).toBeUndefined();
     expect(taskOf(lineWith('{"model":5}')).model).toBeUndefined();
