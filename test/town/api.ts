@@ -2,6 +2,9 @@ import { Limits } from "../../src/simulator/limits.ts";
 import type { LimitSettings } from "../../src/simulator/settings.ts";
 import type { Chance } from "../simulation/chance.ts";
 
+/** A 500; an answer that is no JSON; one that breaks off; none at all. */
+export type Fault = "error" | "rubbish" | "cut" | "silence";
+
 /** How a played upstream behaves. */
 export interface ApiSettings {
   latencyMs: (chance: Chance) => number;
@@ -10,6 +13,8 @@ export interface ApiSettings {
   refuses?: number;
   /** Nobody answers while this holds. */
   down?: () => boolean;
+  /** Parts of the calls that go wrong in another way. */
+  faults?: Partial<Record<Fault, number>>;
   tokens?: () => number;
 }
 
@@ -30,8 +35,12 @@ export class Api {
     this.#limits = new Limits(settings.limits ?? {}, Date.now());
   }
 
-  async call({ model }: { model: string }, chance: Chance): Promise<Response> {
-    const { latencyMs, refuses = 0, down, tokens = () => 20 } = this.#settings;
+  async call(
+    { model }: { model: string },
+    chance: Chance,
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const { faults = {}, latencyMs, refuses = 0, down, tokens = () => 20 } = this.#settings;
     this.arrivedMs.push(Date.now());
     this.models.set(model, (this.models.get(model) ?? 0) + 1);
     await pass(1);
@@ -48,11 +57,17 @@ export class Api {
       if (!refusal) this.#limits.release();
       return answer(429, { error }, { ...headers, "retry-after-ms": String(Math.ceil(ms)) });
     }
+    const fault = (Object.keys(faults) as Fault[]).find((kind) => chance.maybe(faults[kind] ?? 0));
     this.inFlight += 1;
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
-    await pass(latencyMs(chance));
+    if (fault === "silence") await aborted(signal);
+    else await pass(latencyMs(chance));
     this.inFlight -= 1;
     this.#limits.release();
+    if (fault === "silence") throw new DOMException("aborted", "AbortError");
+    if (fault === "error") return answer(500, { error: { message: "oops" } }, headers);
+    if (fault === "rubbish") return new Response("<html>", { status: 200 });
+    if (fault === "cut") return new Response(brokenOff(), { status: 200 });
     this.#limits.addHeaders(headers, Date.now());
     this.answeredMs.push(Date.now());
     const usage = { prompt_tokens: used / 2, completion_tokens: used / 2, total_tokens: used };
@@ -62,6 +77,21 @@ export class Api {
 
 function answer(status: number, body: unknown, headers: Record<string, string | number>): Response {
   return new Response(JSON.stringify(body), { status, headers: headers as Record<string, string> });
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    signal?.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function brokenOff(): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode('{"choices":'));
+      controller.error(new TypeError("the connection was reset"));
+    },
+  });
 }
 
 function pass(ms: number): Promise<void> {

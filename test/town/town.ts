@@ -15,6 +15,8 @@ import type { AcquireReply, AcquireRequest } from "../../src/limiter/acquire.ts"
 import { LimiterEngine } from "../../src/limiter/engine.ts";
 import { migrations as limiterMigrations } from "../../src/limiter/schema.ts";
 import { LimiterStore } from "../../src/limiter/store.ts";
+import { migrations as projectMigrations } from "../../src/project/schema.ts";
+import { ProjectStore } from "../../src/project/store.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
 import type { NewTask } from "../../src/wire/request.ts";
 import { Chance } from "../simulation/chance.ts";
@@ -33,13 +35,19 @@ export class Town {
   readonly chance: Chance;
   readonly #apis: ReadonlyMap<string, Api>;
   readonly #limiters = new Map<string, LimiterEngine>();
+  readonly #projects = new Map<string, ProjectStore>();
   readonly #batches = new Map<string, Engine>();
+  /** What is stored, by who stores it. */
+  readonly #files = new Map<string, SqliteFile>();
   readonly #ends = new Map<string, number>();
+  #opened = 0;
   #queue: BatchRef[] = [];
   #serving = false;
   #holders = 0;
   /** Calls between objects, and between consumers and Batches. */
   rpcs = 0;
+  /** Part of them that fail: half of these before they did anything, half of them behind it. */
+  lost = 0;
 
   /**
    * @param vars as the Worker's, but for the keys.
@@ -55,7 +63,8 @@ export class Town {
 
   /** Opens a batch of tasks with these models. @returns its id. */
   open(models: readonly string[], change: Partial<NewBatch> = {}): string {
-    const number = this.#batches.size + 1;
+    this.#opened += 1;
+    const number = this.#opened;
     const batchId = `batch_${number.toString(16).padStart(32, "0")}`;
     const nowMs = Date.now();
     const batch: NewBatch = {
@@ -66,13 +75,8 @@ export class Town {
       ...change,
     };
     const tasks = models.map((model, index) => taskOf(batchId, model, index));
-    const world = this.#world(batchId);
-    const engine = new Engine(
-      new Store(new SqliteFile(batchMigrations).open()),
-      world,
-      this.config,
-      undefined,
-    );
+    this.project(batch.project).addBatch(batchId, batch.endpoint, null, tasks.length, nowMs);
+    const engine = this.#engine(batchId);
     this.#batches.set(batchId, engine);
     engine.open(batch, tasks);
     return batchId;
@@ -83,16 +87,25 @@ export class Town {
     return this.open(Array<string>(count).fill(model), change);
   }
 
+  /** A batch; one that holds nothing, when it was deleted. */
   batch(id: string): Engine {
-    const found = this.#batches.get(id);
-    if (found === undefined) throw new Error(`there is no batch ${id}`);
+    return this.#batches.get(id) ?? this.#engine(id);
+  }
+
+  project(id: string): ProjectStore {
+    let found = this.#projects.get(id);
+    if (found === undefined) {
+      found = new ProjectStore(this.#file(`project ${id}`, projectMigrations).open().sql);
+      this.#projects.set(id, found);
+    }
     return found;
   }
 
   limiter(quota: string): LimiterEngine {
     let found = this.#limiters.get(quota);
     if (found === undefined) {
-      found = new LimiterEngine(new LimiterStore(new SqliteFile(limiterMigrations).open().sql));
+      const { sql } = this.#file(`limiter ${quota}`, limiterMigrations).open();
+      found = new LimiterEngine(new LimiterStore(sql));
       this.#limiters.set(quota, found);
     }
     return found;
@@ -119,15 +132,41 @@ export class Town {
 
   /** Lets time pass until all batches have ended. */
   async allEnd(withinMs?: number): Promise<void> {
-    await this.until(() => this.#ends.size === this.#batches.size, withinMs);
+    await this.until(() => this.#ends.size === this.#opened, withinMs);
+  }
+
+  /** How many rows are stored, by table. */
+  rows(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const [owner, file] of this.#files) {
+      const [kind] = owner.split(" ");
+      for (const { name } of file.rows<{ name: string }>(TABLES)) {
+        const [{ n } = { n: 0 }] = file.rows<{ n: number }>(`SELECT count(*) AS n FROM "${name}"`);
+        counts[`${kind}.${name}`] = (counts[`${kind}.${name}`] ?? 0) + n;
+      }
+    }
+    return counts;
+  }
+
+  #file(owner: string, migrations: ConstructorParameters<typeof SqliteFile>[0]): SqliteFile {
+    const file = new SqliteFile(migrations);
+    this.#files.set(owner, file);
+    return file;
+  }
+
+  #engine(batchId: string): Engine {
+    const store = new Store(this.#file(`batch ${batchId}`, batchMigrations).open());
+    return new Engine(store, this.#world(batchId), this.config, undefined);
   }
 
   #world(batchId: string): World {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const nothing = () => this.#rpc(() => undefined);
     const alarm = async () => {
-      await this.batch(batchId).alarm();
-      const view = this.batch(batchId).view();
+      const batch = this.#batches.get(batchId);
+      if (batch === undefined) return;
+      if ((await batch.alarm()) === "gone") return;
+      const view = batch.view();
       if (view.ok && view.value.completed_at !== null && !this.#ends.has(batchId)) {
         this.#ends.set(batchId, Date.now());
       }
@@ -157,13 +196,29 @@ export class Town {
         }),
       fileSize: nothing,
       readFile: nothing,
-      tellProject: nothing,
-      registerFiles: nothing,
+      tellProject: (ref, digest) =>
+        this.#rpc(() => this.project(ref.project).digests.note(ref.batch_id, digest)),
+      registerFiles: (ref, files, nowMs) =>
+        this.#rpc(() => {
+          for (const { id, bytes, kind, expiresAtMs } of files) {
+            if (bytes === 0) continue;
+            this.project(ref.project).replaceFile({
+              ...OUTPUT_FILE,
+              ...{ id, bytes, kind, batch_id: ref.batch_id },
+              ...{ created_at: nowMs, expires_at: expiresAtMs },
+            });
+          }
+        }),
       endpointsFor: () => Promise.resolve([]),
       endpointTarget: () => Promise.reject(new Error("there are no webhooks here")),
       tellEndpoints: nothing,
       deliver: () => Promise.reject(new Error("there are no webhooks here")),
-      forget: nothing,
+      forget: async (ref) => {
+        await this.#rpc(() => this.project(ref.project).removeBatch(ref.batch_id, Date.now()));
+        clearTimeout(timer);
+        this.#batches.delete(batchId);
+        this.#files.delete(`batch ${batchId}`);
+      },
       log: () => undefined,
     };
   }
@@ -177,7 +232,8 @@ export class Town {
   }
 
   #wake(refs: readonly BatchRef[]): void {
-    for (const ref of refs) void this.#rpc(() => this.batch(ref.batch_id).wake());
+    const lost = () => undefined;
+    for (const ref of refs) this.#rpc(() => this.batch(ref.batch_id).wake()).catch(lost);
   }
 
   /** The queue's one invocation at a time. */
@@ -227,9 +283,13 @@ export class Town {
 
   async #rpc<T>(effect: () => T | Promise<T>): Promise<T> {
     this.rpcs += 1;
+    const fails = this.lost > 0 && this.chance.maybe(this.lost);
+    const before = fails && this.chance.maybe(0.5);
     await pass(this.rpcMs / 2);
+    if (before) throw new Error("the call did not arrive");
     const result = await effect();
     await pass(this.rpcMs / 2);
+    if (fails) throw new Error("the answer was lost");
     return result;
   }
 
@@ -237,9 +297,19 @@ export class Town {
     const api = this.#apis.get(new URL(url).host);
     if (api === undefined) throw new TypeError(`nobody listens at ${url}`);
     const body = JSON.parse(String(init.body)) as { model: string };
-    return api.call(body, this.chance);
+    return api.call(body, this.chance, init.signal ?? undefined);
   }
 }
+
+const TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+
+const OUTPUT_FILE = {
+  purpose: "batch_output",
+  filename: "out.jsonl",
+  r2_key: null,
+  sha256: null,
+  lines: null,
+} as const;
 
 const NEW: Omit<NewBatch, "batch_id" | "created_at" | "expires_at"> = {
   project: "p",
