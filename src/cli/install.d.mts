@@ -8,6 +8,5 @@ interface Lock {
 
 export function isInstalled(root: string): boolean;
 export function covers(installed: Lock, lock: Lock): boolean;
-export function installArgs(lock: string, platform: string, arch: string): string[];
 export function install(root: string): string | undefined;
 export function nodeProblem(root: string, version: string): string | undefined;

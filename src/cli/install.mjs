@@ -3,9 +3,8 @@
  * script runs this first. Plain JavaScript for any Node from 18 on: what it installs includes the
  * Node that the rest runs on (the package `node`, which npm puts first on the scripts' PATH).
  *
- * `npm install --no-save` and not `npm ci`: it leaves what is right in place, so another script that
- * is running keeps its files, and it takes a lock whose author's registry lacked the packages of
- * other platforms, which `npm ci` refuses.
+ * `npm install --no-save` and not `npm ci`, which deletes node_modules first: what is right stays in
+ * place, so another script that is running keeps its files.
  */
 
 import { spawnSync } from "node:child_process";
@@ -17,6 +16,7 @@ import { fileURLToPath } from "node:url";
 /** The first Node that runs TypeScript as it stands, and wrangler. */
 const OLDEST_NODE = [22, 18];
 const POLL_MS = 250;
+const INSTALL = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
 
 /**
  * Whether a project's node_modules is what its package-lock.json asks for.
@@ -51,22 +51,6 @@ export function covers(installed, lock) {
 }
 
 /**
- * What to pass to npm. A lock without this platform's own packages is left aside: npm would not add
- * them to it.
- *
- * @param {string} lock package-lock.json's text
- * @param {string} platform
- * @param {string} arch
- * @returns {string[]}
- */
-export function installArgs(lock, platform, arch) {
-  const workerd = `workerd-${platform === "win32" ? "windows" : platform}-${arch === "x64" ? "64" : arch}`;
-  const known = lock.includes(`node_modules/@cloudflare/${workerd}"`);
-  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
-  return known ? args : [...args, "--no-package-lock"];
-}
-
-/**
  * Installs what is missing. Returns an error in words, or undefined when all is there.
  *
  * @param {string} root
@@ -81,7 +65,7 @@ export function install(root) {
     // Another script may have installed it in the meantime.
     if (isInstalled(root)) return undefined;
     console.log("Installing dependencies (once, about half a minute)…");
-    const said = runNpm(root, installArgs(lock, process.platform, process.arch));
+    const said = runNpm(root, INSTALL);
     if (said !== undefined) {
       return `${said}\n\nThe dependencies could not be installed; npm's own words are above. Check the network and run this again.`;
     }

@@ -16,6 +16,7 @@ interface Locked {
   hasInstallScript?: boolean;
   dependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
 }
 
 const read = (name: string) => readFileSync(join(projectDir, name), "utf8");
@@ -29,6 +30,15 @@ const PERMISSIVE =
   /^(MIT|ISC|0BSD|BSD-[23]-Clause|Apache-2\.0|MIT OR Apache-2\.0|Unlicense|CC0-1\.0)$/;
 /** What tools may besides: none of it is shipped. libvips (sharp, of wrangler) and lightningcss. */
 const OF_TOOLS = /^(MPL-2\.0|LGPL-3\.0-or-later|Apache-2\.0 AND LGPL-3\.0-or-later( AND MIT)?)$/;
+
+/** Whether a package finds another one, as Node looks for it: with itself, then further up. */
+function isFound(path: string, name: string): boolean {
+  for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf("/node_modules/")))) {
+    if (lock.packages[`${at}${at === "" ? "" : "/"}node_modules/${name}`] !== undefined)
+      return true;
+    if (at === "") return false;
+  }
+}
 
 describe("the dependencies", () => {
   test("each have a line in src/README.md that says why, and no line is left over", () => {
@@ -97,6 +107,17 @@ describe("the lockfile", () => {
         version: installed.version,
       });
     }
+  });
+
+  // Optional ones are mostly binaries for one platform each. npm leaves out of a lock what its author's
+  // own machine could not install, and then `npm ci` refuses it on another one.
+  test("names what each package needs, on every platform", () => {
+    const missing = packages.flatMap(([path, { dependencies, optionalDependencies }]) =>
+      Object.keys({ ...dependencies, ...optionalDependencies })
+        .filter((name) => !isFound(path, name))
+        .map((name) => `${path}: ${name}`),
+    );
+    expect(missing).toEqual([]);
   });
 
   test("holds every package to a SHA-512, and none to an address outside the registry", () => {

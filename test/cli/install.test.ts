@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { covers, install, installArgs, isInstalled, nodeProblem } from "../../src/cli/install.mjs";
+import { covers, install, isInstalled, nodeProblem } from "../../src/cli/install.mjs";
 import { temporaryDir } from "./support.ts";
 
 const one = { version: "1.0.0", integrity: "sha512-one" };
@@ -68,12 +68,6 @@ describe("isInstalled", () => {
 
 test("a clone without its lock says so", () => {
   expect(install(project({}))).toContain("package-lock.json");
-});
-
-test("a lock without this platform's packages is left aside", () => {
-  const text = '"node_modules/@cloudflare/workerd-linux-64": {}';
-  expect(installArgs(text, "linux", "x64")).not.toContain("--no-package-lock");
-  expect(installArgs(text, "darwin", "arm64")).toContain("--no-package-lock");
 });
 
 describe("nodeProblem", () => {
