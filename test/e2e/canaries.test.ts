@@ -113,6 +113,12 @@ it("no key, prompt or answer is in anything that the process writes, but its own
     say("/upstreams"),
     say(`/batches/${id}`),
     say(`/batches/${id}/deliveries`),
+    say(`/batches/${id}/events`),
+    say(`/batches/${id}/events?tasks=none`),
+    say(`/batches/${id}/timeline`),
+    say("/batches"),
+    say("/organization/projects", {}, KEYS.admin),
+    say(path, {}, KEYS.admin),
     ...["/healthz", "/readyz", "/metrics", "/openapi.json"].map(async (at) => {
       const headers = { authorization: `Bearer ${KEYS.api}` };
       const response = await fetch(new URL(at, muster.url), { headers });
