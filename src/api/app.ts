@@ -45,8 +45,12 @@ export function createApp(): OpenAPIHono<AppEnv> {
   app.use(async (c, next) => {
     c.set("requestId", newRequestId());
     await next();
-    c.res.headers.set("x-request-id", c.get("requestId"));
-    if (atMessages(c.req.path)) c.res.headers.set("request-id", c.get("requestId"));
+    const { headers } = c.res;
+    headers.set("x-request-id", c.get("requestId"));
+    // Prompts and answers are in them: no browser keeps one, or takes one for a page.
+    headers.set("x-content-type-options", "nosniff");
+    if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
+    if (atMessages(c.req.path)) headers.set("request-id", c.get("requestId"));
   });
   app.onError((error, c) => {
     if (error instanceof ConfigError) {
