@@ -27,6 +27,19 @@ export type AppEnv = { Bindings: Env; Variables: Vars };
 const failures = new Failures();
 const digests = new WeakMap<readonly ApiKey[], Promise<ArrayBuffer[]>>();
 
+/**
+ * Of the key that a Muster on one machine has when it is given none. It stands in the README, so a web
+ * page may know it, and may have its own name point at that machine.
+ */
+const LOCAL_KEY_SHA256 = "8a4ab409543b38164e7889223df5b243e1eda15cf10ea49c4ff02f6afb836f85";
+
+/** Whether a key that everybody knows came with a name that is not this machine's own. */
+async function isForeign(key: string, url: string): Promise<boolean> {
+  const { hostname } = new URL(url);
+  if (/^(127\.0\.0\.1|\[::1\]|(.+\.)?localhost)$/.test(hostname)) return false;
+  return Buffer.from(await sha256(key)).toString("hex") === LOCAL_KEY_SHA256;
+}
+
 function sha256(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
 }
@@ -70,6 +83,11 @@ export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
   let project = "";
   let said: Admission = { kind: "unknown" };
   for (const key of keys) {
+    if (await isForeign(key, c.req.url)) {
+      const message =
+        "The key of a Muster that is given none opens 127.0.0.1 and localhost alone. Set MUSTER_API_KEYS to one of your own.";
+      return problemResponse(c, { code: "invalid_api_key", message });
+    }
     if (said.kind === "unknown") ({ project, said } = await admissionOf(c.env, key));
   }
   switch (said.kind) {

@@ -65,6 +65,31 @@ describe("a request without a known key", () => {
   });
 });
 
+describe("the key that every Muster on one machine has", () => {
+  const said = async (origin: string, key = "sk-muster-local") => {
+    const headers = { authorization: `Bearer ${key}` };
+    const response = await exports.default.fetch(new Request(`${origin}/v1/batches`, { headers }));
+    expect(response.status).toBe(401);
+    return (await errorOf(response)).message;
+  };
+
+  it.each([
+    "http://evil.test:8787",
+    "http://127.0.0.1.evil.test",
+    "http://localhost.evil.test",
+    "http://notlocalhost:8787",
+    "http://192.168.0.7:8787",
+  ])("opens nothing under another name: %s", async (origin) => {
+    expect(await said(origin)).toContain("127.0.0.1 and localhost alone");
+    expect(await said(origin, "sk-muster-locam")).toContain("not known");
+  });
+
+  it.each(["http://127.0.0.1:8787", "http://localhost", "http://[::1]:1", "http://a.localhost"])(
+    "is a key like any other on the machine itself: %s",
+    async (origin) => expect(await said(origin)).toContain("not known"),
+  );
+});
+
 describe("a known key", () => {
   it.each(["Bearer", "bearer", "BEARER"])("opens its project after %s", async (scheme) => {
     const authorization = `${scheme} ${DEFAULT_KEY}`;

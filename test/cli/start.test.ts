@@ -1,4 +1,5 @@
 import { readdirSync } from "node:fs";
+import { get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -96,6 +97,13 @@ test("answers a batch, and stops on SIGTERM in the middle of the next", {
     },
     { timeout: PATIENT, interval: 100 },
   );
+  // As a web page would ask whose own name points at this machine.
+  const port = new URL(urlIn(command)).port;
+  const asked = { port, path: "/v1/batches", headers: { ...headers, host: `evil.test:${port}` } };
+  const foreign = await new Promise((resolve) => {
+    get(asked, (response) => resolve(response.resume().statusCode));
+  });
+  expect(foreign).toBe(401);
   expect(simulator.stats().authorizations).toEqual({ [`Bearer ${ODD_UPSTREAM_KEY}`]: 5 });
   await post(2_000);
   const { groups } = family(command.pid);
