@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXIT } from "../../src/cli/muster/exit.ts";
@@ -126,7 +126,16 @@ describe("muster", () => {
     [["submit", "/no/such/file"], "", EXIT.usage, /There is no file/],
     [["submit", "-", "--input", "xml"], "x", EXIT.usage, /--input takes jsonl, csv, text/],
     [["submit", "-", "--param", "x"], "x", EXIT.usage, /--param takes name=value/],
-    [["submit", "-", "-m", "m", "--priority", "1000"], "x", EXIT.error, /priority/],
+    [["submit", "-", "-m", "m", "--priority", "1000"], "x", EXIT.usage, /^--priority: /],
+    [["submit", "-", "-m", "m", "--window", "5"], "x", EXIT.usage, /^--window: a length of time/],
+    [["submit", "-", "-m", "m", "--webhook", "http://x.test/"], "x", EXIT.usage, /^--webhook: /],
+    [["submit", "-", "-m", "m", "--template", "{{a}}"], "x", EXIT.usage, /--template is for CSV/],
+    [["submit", "-", "-m", "m"], "PK\u0003\0", EXIT.usage, /stdin:1: holds NUL bytes/],
+    [["submit", "/tmp", "-m", "m"], "", EXIT.usage, /^\/tmp is a folder/],
+    [["submit", "-", "-m", "m", "-o", "/no/such/a.csv"], "x", EXIT.usage, /no folder \/no\/such/],
+    [["submit", "-", "-m", "m", "-o", "a.xlsx"], "x", EXIT.usage, /ends in \.jsonl, \.json/],
+    [["results", "batch_none", "-o", "/tmp"], "", EXIT.usage, /\/tmp is a folder/],
+    [["ls", "--url", "muster.test"], "", EXIT.usage, /--url \(or MUSTER_URL\) takes an address/],
     [["watch", "batch_none"], "", EXIT.error, /No batch with id/],
     [["ls", "--limit", "0"], "", EXIT.usage, /--limit takes/],
     [["frobnicate"], "", EXIT.usage, /unknown command/],
@@ -137,6 +146,40 @@ describe("muster", () => {
     expect(ran.stderr).toMatch(message);
     expect(ran).toMatchObject({ code, stdout: "" });
     expect(ran.stderr).not.toMatch(/\bat .*:\d+:\d+/);
+  });
+
+  test("keeps no file of a batch that was refused", async () => {
+    const files = async () => ((await (await muster.get("/files")).json()) as { data: [] }).data;
+    const before = (await files()).length;
+    const ran = await run(["submit", "-", "-m", "m", "--priority", "0"], { stdin: "x" });
+    expect(ran.code).toBe(EXIT.usage);
+    expect(await files()).toHaveLength(before);
+  });
+
+  test("says that there is nothing to retry, and no more", async () => {
+    const id = (await run(["submit", "-", "-m", "m"], { stdin: "good\n" })).stdout.trim();
+    await run(["watch", id]);
+    const ran = await run(["retry", id]);
+    expect(ran.stderr).toBe("Every task of this batch succeeded; there is nothing to retry.\n");
+    const results = await run(["results", id, "--format", "csv", "--out", "-"]);
+    expect(results).toMatchObject({ code: EXIT.ok, stderr: "" });
+    expect(results.stdout).toContain("line-1,succeeded");
+  });
+
+  test("keeps the results in Muster when they cannot be written", async () => {
+    const out = join(temporaryDir(), "answers.csv");
+    mkdirSync(`${out}.part`);
+    const ran = await run(["submit", "-", "-m", "m", "--out", out], { stdin: QUESTIONS });
+    expect(ran.code).toBe(EXIT.error);
+    expect(ran.stderr).toMatch(
+      /^EISDIR.*\nMuster keeps the results: muster results batch_\w+ --out/,
+    );
+  });
+
+  test("tells its version, and explains its input", async () => {
+    expect((await run(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    const help = (await run(["submit", "--help"])).stdout;
+    for (const word of ["--template", "a prompt a line", "Examples:"]) expect(help).toContain(word);
   });
 
   test("doctor looks at service, settings, key and upstream", async () => {

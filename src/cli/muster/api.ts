@@ -1,6 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { errorBody } from "../../wire/errors.ts";
-import { EXIT, Exit } from "./exit.ts";
+import { EXIT, Exit, Refused } from "./exit.ts";
 
 /** Where Muster is, and the key to it. */
 export interface Place {
@@ -81,10 +81,13 @@ function unreachable({ url }: Place, why: string): string {
 async function refused(response: Response, { url }: Place): Promise<never> {
   const text = await response.text();
   let said = text.slice(0, 500);
+  let param: string | null = null;
   try {
     const { error } = errorBody.parse(JSON.parse(text));
-    const named = error.param === null || error.message.includes(error.param);
-    said = named ? error.message : `${error.message} (${error.param})`;
+    param = error.param;
+    // An id is the one that was typed; the message has it.
+    const named = param === null || param === "id" || error.message.includes(param);
+    said = named ? error.message : `${error.message} (${param})`;
   } catch {
     // Not Muster's words: something else answers there.
     said = `${url} answered ${response.status}, and not as Muster does: ${said}`;
@@ -92,5 +95,5 @@ async function refused(response: Response, { url }: Place): Promise<never> {
   if (response.status === 401) {
     throw new Exit(EXIT.unauthorized, `${said}\nThe key comes from --key or MUSTER_API_KEY.`);
   }
-  throw new Exit(EXIT.error, said);
+  throw new Refused(response.status, said, param);
 }

@@ -1,5 +1,6 @@
 import type { Api, Place } from "./api.ts";
 import { createApi } from "./api.ts";
+import { wrong } from "./exit.ts";
 import { type Terminal, terminal } from "./terminal.ts";
 
 /** The options that every command has. */
@@ -22,8 +23,17 @@ export interface Context {
 /** The key of a Muster that runs on this machine with its default settings. */
 const LOCAL_KEY = "sk-muster-local";
 
-/** Where to go, out of the options. A base URL with /v1 is taken, too. */
+/**
+ * Where to go, out of the options. A base URL with /v1 is taken, too.
+ *
+ * @throws {Exit} when it is no address.
+ */
 export function placeOf({ url, key }: Pick<Globals, "url" | "key">): Place {
+  if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
+    throw wrong(
+      `--url (or MUSTER_URL) takes an address such as http://127.0.0.1:8787, not ${url}.`,
+    );
+  }
   const base = url.replace(/\/+$/, "").replace(/\/v1$/, "");
   const local = /^https?:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(base);
   return { url: base, key: key ?? (local ? LOCAL_KEY : "") };

@@ -29,6 +29,19 @@ export class Exit extends Failure {
   }
 }
 
+/** What Muster refused, in its words. */
+export class Refused extends Exit {
+  readonly status: number;
+  /** The member of the request that it is about. */
+  readonly param: string | null;
+
+  constructor(status: number, message: string, param: string | null) {
+    super(EXIT.error, message);
+    this.status = status;
+    this.param = param;
+  }
+}
+
 /** What the user gave is wrong. */
 export function wrong(message: string): Exit {
   return new Exit(EXIT.usage, message);

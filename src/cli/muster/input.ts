@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { CsvError, parse as parseCsv } from "csv-parse";
 import { wrong } from "./exit.ts";
@@ -26,9 +26,17 @@ export interface Line {
 
 /** How a file is written, by its name; undefined when its name does not say. */
 export function formatOf(name: string): Format | undefined {
-  if (/\.(jsonl|ndjson)$/i.test(name)) return "jsonl";
+  if (/\.(jsonl|ndjson|json)$/i.test(name)) return "jsonl";
   if (/\.csv$/i.test(name)) return "csv";
   return /\.(txt|md|text)$/i.test(name) ? "text" : undefined;
+}
+
+/** @throws {Exit} when a path is no file that can be read; `-` is stdin. */
+export function checkInput(path: string): void {
+  if (path === "-") return;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw wrong(`There is no file ${path}.`);
+  if (found.isDirectory()) throw wrong(`${path} is a folder; name a file in it.`);
 }
 
 /**
@@ -43,6 +51,9 @@ export async function* readLines(
 ): AsyncGenerator<Line> {
   const input = path === "-" ? process.stdin : createReadStream(path);
   const name = path === "-" ? "stdin" : path;
+  if (options.template !== undefined && format !== "csv") {
+    throw wrong("--template is for CSV; --input csv takes a file of any name, and stdin, as that.");
+  }
   if (format === "csv") yield* fromCsv(input, name, options);
   else yield* fromLines(input, name, format, options);
 }
@@ -59,6 +70,7 @@ async function* fromLines(
     from += 1;
     const text = (from === 1 ? raw.replace(/^\uFEFF/, "") : raw).trim();
     if (text === "") continue;
+    if (text.includes("\0")) throw wrong(`${name}:${from}: holds NUL bytes, so it is no text.`);
     // A file that does not say what it is, is what its first line is.
     read ??= text.startsWith("{") ? "jsonl" : "text";
     const line = read === "jsonl" ? requestOf(text, `${name}:${from}`, from, options) : undefined;
@@ -76,7 +88,8 @@ function requestOf(text: string, where: string, from: number, options: RequestOp
     json = JSON.parse(text);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw wrong(`${where}: not JSON (${why}). Each line takes one JSON object.`);
+    const array = text.startsWith("[") ? " jq -c '.[]' makes lines of an array." : "";
+    throw wrong(`${where}: not JSON (${why}). Each line takes one JSON object.${array}`);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw wrong(`${where}: takes a JSON object, not ${text.slice(0, 40)}.`);

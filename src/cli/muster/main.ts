@@ -24,7 +24,12 @@ try {
   else if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   } else {
-    console.error(error instanceof Failure ? error.message : error);
+    console.error(error instanceof Failure || isOfSystem(error) ? error.message : error);
     process.exitCode = error instanceof Exit ? error.code : EXIT.error;
   }
+}
+
+/** What the system refused, such as a file without permission: its message is for people. */
+function isOfSystem(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error;
 }

@@ -1,11 +1,12 @@
 import { Command, Option } from "commander";
+import packageJson from "../../../package.json" with { type: "json" };
 import type { BatchObject } from "../../wire/batch.ts";
 import { contextOf, type Globals } from "./context.ts";
 import { doctor } from "./doctor.ts";
 import type { ExitCode } from "./exit.ts";
 import { EXIT } from "./exit.ts";
 import { list, steer, tasks } from "./look.ts";
-import { parseResultFormat, resultFormatOf, writeResults } from "./results.ts";
+import { checkOutput, parseResultFormat, resultFormatOf, writeResults } from "./results.ts";
 import { finish, type SubmitOptions, submit } from "./submit.ts";
 
 const EXIT_CODES = `
@@ -16,7 +17,18 @@ Exit codes:
   ${EXIT.tasksFailed}  the batch completed, and some of its tasks did not succeed
   ${EXIT.notCompleted}  the batch failed validation, expired or was cancelled
   ${EXIT.unreachable}  Muster does not answer
-  ${EXIT.unauthorized}  the API key is missing or refused`;
+  ${EXIT.unauthorized}  the API key is missing or refused
+  130  interrupted by Ctrl-C; a batch that was opened goes on`;
+
+const INPUTS = `
+Input:
+  .txt           a prompt a line
+  .csv           a row a task: its column "prompt", or --template; ids from "custom_id" or "id"
+  .jsonl, .json  an object a line: {"prompt": …}, or a body, or {"custom_id", "method", "url", "body"}
+  another name   what its first line looks like, or --input
+
+The options --model, --system, --max-tokens, --temperature and --param make bodies. A line that is a
+whole request (with url and body) goes as it stands.`;
 
 const EXAMPLES = `
 Examples:
@@ -25,10 +37,13 @@ Examples:
   muster submit people.csv --template "Greet {{name}} in {{language}}." --model gpt-4o-mini
   cat prompts.txt | muster submit - --model gpt-4o-mini --out - > answers.jsonl`;
 
+const ID = "a batch's id; muster ls lists them";
+
 /** The command line `muster`. `done` gets the exit code of the command that ran. */
 export function createProgram(signal: AbortSignal, done: (code: ExitCode) => void): Command {
   const program = new Command("muster")
     .description("Send thousands of AI API calls as one batch, and get every result.")
+    .version(packageJson.version, "-V, --version", "print the version")
     .addOption(
       new Option("--url <url>", "where Muster is")
         .env("MUSTER_URL")
@@ -76,29 +91,33 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     .action(async (file: string, options: SubmitOptions) => {
       const waits = options.wait === true || options.out !== undefined;
       done(await submit(context(), file, { ...options, wait: waits }));
-    });
+    })
+    .addHelpText("after", `${INPUTS}\n${EXAMPLES}`);
 
   program
     .command("watch")
     .description("follow a batch until it has ended")
-    .argument("<id>")
+    .argument("<id>", ID)
     .option("-o, --out <file>", "then write the results there, - for stdout")
-    .action(async (id: string, { out }: { out?: string }) =>
-      done(await finish(context(), id, out)),
-    );
+    .action(async (id: string, { out }: { out?: string }) => {
+      checkOutput(out);
+      done(await finish(context(), id, out));
+    });
 
   program
     .command("results")
     .description("print what a batch has so far, or write it to a file")
-    .argument("<id>")
+    .argument("<id>", ID)
     .option("-o, --out <file>", "a file instead of stdout")
     .option("--format <format>", "jsonl (output lines), json (summary), csv or text")
     .action(async (id: string, options: { out?: string; format?: string }) => {
       const here = context();
       const named = options.format === undefined ? undefined : parseResultFormat(options.format);
+      checkOutput(options.out, named);
       const format = named ?? resultFormatOf(options.out) ?? (here.json ? "json" : "jsonl");
       const batch = await here.api.json<BatchObject>(`/v1/batches/${id}`);
-      await writeResults(here, id, batch.endpoint, format, options.out);
+      const path = options.out === "-" ? undefined : options.out;
+      await writeResults(here, id, batch.endpoint, format, path);
     });
 
   program
@@ -114,8 +133,8 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
   program
     .command("tasks")
     .description("list a batch's tasks; with a task's id, show all there is to it")
-    .argument("<id>")
-    .argument("[task]")
+    .argument("<id>", ID)
+    .argument("[task]", "a task's id: its custom_id")
     .option("--state <state>", "pending, running, succeeded, failed, cancelled or expired")
     .option("--search <text>", "a part of the id, the request or the answer")
     .option("-n, --limit <n>", "at most this many", "50")
@@ -137,7 +156,7 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     program
       .command(what)
       .description(steering[what])
-      .argument("<id>")
+      .argument("<id>", ID)
       .action(async (id: string) => steer(context(), id, what));
   }
 

@@ -1,5 +1,6 @@
-import { createWriteStream } from "node:fs";
+import { createWriteStream, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
+import { dirname, extname } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -18,6 +19,26 @@ export type ResultFormat = (typeof RESULT_FORMATS)[number];
 export function resultFormatOf(name: string | undefined): ResultFormat | undefined {
   const ending = name === undefined ? undefined : /\.(\w+)$/.exec(name)?.[1]?.toLowerCase();
   return ending === "txt" ? "text" : RESULT_FORMATS.find((format) => format === ending);
+}
+
+/**
+ * Looks at where results shall go before anything is done for them. A name without an ending gets
+ * output lines.
+ *
+ * @throws {Exit} when nothing can be written there, or its ending is of no format.
+ */
+export function checkOutput(path: string | undefined, format?: ResultFormat): void {
+  if (path === undefined || path === "-") return;
+  if (format === undefined && resultFormatOf(path) === undefined && extname(path) !== "") {
+    throw wrong(`--out takes a name that ends in .jsonl, .json, .csv or .txt, not ${path}.`);
+  }
+  const folder = dirname(path);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw wrong(`--out: there is no folder ${folder}.`);
+  }
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw wrong(`--out: ${path} is a folder; name a file in it.`);
+  }
 }
 
 /**
@@ -44,7 +65,7 @@ export async function writeResults(
     await pipeline(source, openFile(part));
     await rename(part, path);
   } catch (error) {
-    await rm(part, { force: true });
+    await rm(part, { force: true }).catch(() => undefined);
     throw error;
   }
 }

@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { type BatchObject, endpoint as endpointSchema } from "../../wire/batch.ts";
 import type { BatchCheck } from "../../wire/check.ts";
 import type { Context } from "./context.ts";
-import { EXIT, type ExitCode, wrong } from "./exit.ts";
+import { EXIT, Exit, type ExitCode, Refused, wrong } from "./exit.ts";
 import { describe, exitOf, follow } from "./follow.ts";
-import { FORMATS, formatOf, readLines } from "./input.ts";
-import { resultFormatOf, writeResults } from "./results.ts";
+import { checkInput, FORMATS, formatOf, readLines } from "./input.ts";
+import { checkOutput, resultFormatOf, writeResults } from "./results.ts";
 import { type Uploaded, upload } from "./upload.ts";
 
 /** The options of `muster submit`, as they were typed. */
@@ -39,7 +38,8 @@ export async function submit(
   path: string,
   options: SubmitOptions,
 ): Promise<ExitCode> {
-  if (path !== "-" && !existsSync(path)) throw wrong(`There is no file ${path}.`);
+  checkInput(path);
+  checkOutput(options.out);
   const { api, terminal } = context;
   const request = requestOptions(options);
   const settings = batchSettings(options);
@@ -56,15 +56,24 @@ export async function submit(
     ...settings,
   });
   const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
+  const forget = () => api.open(`/v1/files/${uploaded.file.id}`, { method: "DELETE" });
+  const ask = async <T>(path: string): Promise<T> => {
+    try {
+      return await api.json<T>(path, { method: "POST", headers, body });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      // No batch needs the file.
+      await forget().catch(() => undefined);
+      throw inOptions(error);
+    }
+  };
   if (options.dryRun === true) {
-    const checked = await api.json<BatchCheck>("/v1/batches?dry_run=true", {
-      ...{ method: "POST", headers, body },
-    });
-    await api.open(`/v1/files/${uploaded.file.id}`, { method: "DELETE" });
+    const checked = await ask<BatchCheck>("/v1/batches?dry_run=true");
+    await forget();
     terminal.print(JSON.stringify(checked, null, context.json ? 0 : 2));
     return checked.valid ? EXIT.ok : EXIT.usage;
   }
-  const opened = await api.json<BatchObject>("/v1/batches", { method: "POST", headers, body });
+  const opened = await ask<BatchObject>("/v1/batches");
   if (options.wait !== true) {
     terminal.print(context.json ? JSON.stringify(opened) : opened.id);
     terminal.say(
@@ -73,6 +82,26 @@ export async function submit(
     return EXIT.ok;
   }
   return finish(context, opened.id, options.out, uploaded);
+}
+
+/** The options that members of the request come from. */
+const FLAGS: Readonly<Record<string, string>> = {
+  completion_window: "--window",
+  metadata: "--metadata",
+  max_concurrency: "--max-concurrency",
+  priority: "--priority",
+  max_tokens_total: "--max-tokens-total",
+  max_cost: "--max-cost",
+  webhook: "--webhook",
+  endpoint: "--endpoint",
+};
+
+/** A refusal that is about an option, as what was wrong with the option. */
+function inOptions(refused: Refused): Exit {
+  const member = refused.param?.split(".")[0] ?? "";
+  const flag = Object.hasOwn(FLAGS, member) ? FLAGS[member] : undefined;
+  if (refused.status !== 400 || flag === undefined) return refused;
+  return wrong(`${flag}: ${refused.message.replace(`${member}: `, "")}`);
 }
 
 /** Waits for a batch, then writes its results to a file, or says how it ended. */
@@ -87,7 +116,16 @@ export async function finish(
   const batch = await follow(api, id, terminal, signal);
   if (out !== undefined && batch.status !== "failed") {
     const format = resultFormatOf(out) ?? "jsonl";
-    await writeResults(context, id, batch.endpoint, format, out === "-" ? undefined : out);
+    try {
+      await writeResults(context, id, batch.endpoint, format, out === "-" ? undefined : out);
+    } catch (error) {
+      if (error instanceof Exit || signal.aborted) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Exit(
+        EXIT.error,
+        `${why}\nMuster keeps the results: muster results ${id} --out FILE`,
+      );
+    }
     if (out !== "-") terminal.say(`Results are in ${out}.`);
   }
   for (const { line, message } of batch.errors?.data ?? []) {

@@ -91,6 +91,7 @@ describe("JSON lines", () => {
   test.each([
     ['{"a":1}\n{"b":\n', /in:2: not JSON/],
     ['{"a":1}\n[1]\n', /in:2: takes a JSON object/],
+    ['[\n{"a":1}]\n', /in:1: not JSON .* jq -c '\.\[\]' makes lines of an array\./],
   ])("name the line that is wrong: %j", async (content, message) => {
     const reading = read(content, "jsonl");
     await expect(reading).rejects.toThrow(message);
