@@ -21,7 +21,22 @@ async function main(): Promise<void> {
   console.log(`Deploying Muster to ${await signedIn(interactive)}…`);
   const { vars } = unstable_readConfig({ config: join(projectDir, "wrangler.toml") });
   const secrets = await newSecrets(await deployedSecrets(), vars, interactive);
-  console.log(report(await deploy(secrets.values), secrets));
+  try {
+    console.log(report(await deploy(secrets.values), secrets));
+  } catch (error) {
+    if (error instanceof Failure) throw await withKey(error, secrets.madeKey);
+    throw error;
+  }
+}
+
+/** A failure that tells the key that was made, if it was stored before it: nobody tells it again. */
+async function withKey(failure: Failure, madeKey: string | undefined): Promise<Failure> {
+  if (madeKey === undefined) return failure;
+  const stored = await deployedSecrets().catch(() => new Set());
+  if (!stored.has("MUSTER_API_KEYS")) return failure;
+  return new Failure(
+    `${failure.message}\nThe Worker is there already, and its API key, which is shown this once, is ${madeKey}`,
+  );
 }
 
 /** Deploys, with these secrets. Returns the service's URL. */
@@ -37,7 +52,12 @@ async function deploy(values: Record<string, string>): Promise<string> {
     const { code } = await wrangler(args, { show: true, env });
     if (code !== 0) {
       throw new Failure(
-        "\nNot deployed; wrangler's own words are above. What it made so far stays, and npm run deploy goes on from there.",
+        [
+          "",
+          "Not deployed; wrangler's own words are above. What it made so far stays, and npm run deploy goes on from there.",
+          "What a new account may lack: R2, to be switched on once at https://dash.cloudflare.com/?to=/:account/r2;",
+          "a workers.dev address, to be chosen at https://dash.cloudflare.com/?to=/:account/workers/onboarding.",
+        ].join("\n"),
       );
     }
     return urlIn(readFileSync(output, "utf8"));
@@ -65,7 +85,7 @@ function report(url: string, { madeKey, missing }: NewSecrets): string {
     `  Base URL   ${url}/v1`,
     madeKey === undefined
       ? "  API key    as before"
-      : `  API key    ${madeKey}\n\nKeep the key: it is shown this once. npx wrangler secret put MUSTER_API_KEYS sets others.`,
+      : `  API key    ${madeKey}\n\nKeep the key: it is shown this once. To have others, give project:key pairs, comma-separated, to npx wrangler secret put MUSTER_API_KEYS.`,
   ];
   for (const name of missing) {
     lines.push(
@@ -73,7 +93,12 @@ function report(url: string, { madeKey, missing }: NewSecrets): string {
       `${name} is not set, so nothing can be called yet: npx wrangler secret put ${name}`,
     );
   }
-  lines.push("", "A first deployment can take a minute until its address answers.");
+  lines.push(
+    "",
+    "A first deployment can take a minute until its address answers. Then see whether all is well:",
+    "",
+    `  MUSTER_URL=${url} MUSTER_API_KEY=${madeKey ?? "YOUR_KEY"} npx muster doctor`,
+  );
   return lines.join("\n");
 }
 

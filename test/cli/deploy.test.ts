@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { expect, onTestFinished, test } from "vitest";
+import { pick } from "../../src/cli/deploy/account.ts";
 import { type Account, type Cloudflare, startCloudflare } from "../support/cloudflare.ts";
 import { type Command, PATIENT, run } from "./support.ts";
 
@@ -75,6 +76,42 @@ test("takes keys from the environment instead of making one", { timeout: PATIENT
   expect(await command.exited, command.stderr()).toBe(0);
   expect(api.account.secrets.MUSTER_API_KEYS).toBe(keys);
   expect(command.stdout()).not.toContain("sk-of-my-own");
+});
+
+test("tells the key that it made when it fails behind the upload", {
+  timeout: PATIENT,
+}, async () => {
+  const api = await cloudflare("mine");
+  api.account.refused = /^(POST|PUT) \/queues\/./;
+  const command = deploy(api, UPSTREAM);
+  expect(await command.exited).toBe(1);
+  const key = keyIn(api.account);
+  expect(key).toMatch(/^sk-muster-/);
+  expect(command.stderr()).toContain(`its API key, which is shown this once, is ${key}`);
+  api.account.refused = undefined;
+  const again = deploy(api);
+  expect(await again.exited, again.stderr()).toBe(0);
+  expect(again.stdout()).toContain("API key    as before");
+});
+
+test("knows Anthropic's API by its address", { timeout: PATIENT }, async () => {
+  const api = await cloudflare("mine");
+  const command = deploy(api, { ...UPSTREAM, UPSTREAM_BASE_URL: "https://api.anthropic.com" });
+  expect(await command.exited, command.stderr()).toBe(0);
+  expect(api.account.secrets.UPSTREAM_API).toBe("anthropic");
+  expect(command.stdout()).toMatch(/MUSTER_API_KEY=sk-muster-\S+ npx muster doctor/);
+});
+
+test("an account is picked by its number or its id", () => {
+  const accounts = [
+    { id: "a1", name: "One" },
+    { id: "b2", name: "Two" },
+  ];
+  expect(pick(accounts, "2").name).toBe("Two");
+  expect(pick(accounts, "a1").name).toBe("One");
+  for (const wrong of ["0", "3", "x"]) {
+    expect(() => pick(accounts, wrong)).toThrow("take a number from 1 to 2");
+  }
 });
 
 test("a wrong value is refused before anything is made", { timeout: PATIENT }, async () => {

@@ -17,6 +17,8 @@ export interface Account {
   consumed: string[];
   /** The migration tag of the latest upload. */
   migration: string | undefined;
+  /** Requests that are refused, as `METHOD path`. */
+  refused: RegExp | undefined;
 }
 
 /** A fake of Cloudflare's API on 127.0.0.1. */
@@ -48,6 +50,7 @@ export async function startCloudflare(token: string): Promise<Cloudflare> {
     uploads: 0,
     consumed: [],
     migration: undefined,
+    refused: undefined,
   };
   const requests: string[] = [];
   const server = createServer((request, response) => {
@@ -100,6 +103,7 @@ const ON = { enabled: true, previews_enabled: false };
 const NOT_FOUND = failure(404, 10007, "This Worker does not exist on your account.");
 
 function answerOf(account: Account, method: string, path: string, url: URL, body: string): Answer {
+  if (account.refused?.test(`${method} ${path}`)) return failure(403, 10042, "Not enabled.");
   const exists = account.uploads > 0;
   const script = {
     id: "muster",

@@ -49,12 +49,12 @@ export async function newSecrets(
   };
   if (!has("UPSTREAMS")) {
     await need("UPSTREAM_BASE_URL", [
-      "The API that tasks are sent to, OpenAI-compatible",
+      "The API that tasks are sent to: OpenAI's, Anthropic's, or one compatible with them",
       { fallback: "https://api.openai.com/v1" },
     ]);
     await need("UPSTREAM_API_KEY", ["Its API key (not shown)", { secret: true }]);
-    // Not asked for: most have the one that it is without.
-    const api = process.env.UPSTREAM_API?.trim();
+    // Not asked for: most have the one that it is without, and Anthropic's own is known by its name.
+    const api = process.env.UPSTREAM_API?.trim() || apiOf(values.UPSTREAM_BASE_URL);
     if (api) values.UPSTREAM_API = api;
   }
   let madeKey: string | undefined;
@@ -69,6 +69,12 @@ export async function newSecrets(
   for (const [name, value] of Object.entries(values)) if (value === "") delete values[name];
   check(values);
   return { values, madeKey, missing };
+}
+
+/** Which protocol an address speaks, where its name says so. */
+function apiOf(baseUrl: string | undefined): string | undefined {
+  const host = URL.parse(baseUrl ?? "")?.hostname ?? "";
+  return /(^|\.)anthropic\.com$/.test(host) ? "anthropic" : undefined;
 }
 
 function check(values: Record<string, string>): void {
