@@ -43,6 +43,7 @@ test("serves with its settings, shows no secret, and stops on SIGINT", {
   });
   await command.says("Ctrl-C stops it");
   const said = command.stdout();
+  expect(said).toMatch(/Page +http:\/\/127\.0\.0\.1:\d+\/\n/);
   expect(said).toMatch(/Base URL +http:\/\/127\.0\.0\.1:\d+\/v1\n/);
   expect(said).toContain(`API key    ${ODD_KEY}  (and 1 more)`);
   expect(said).toContain("Upstream   the built-in simulator");
