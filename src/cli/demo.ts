@@ -94,6 +94,7 @@ async function ask(
     throw new Failure(["The results are not right:", ...problems.slice(0, 20)].join("\n"));
   }
   console.log(`All ${count} questions have their outcome, and every answer is its question's own.`);
+  console.log("\nnpm start serves Muster on this machine; README.md has the first requests to it.");
 }
 
 /** Shows how far the batch is until it has ended. */

@@ -88,10 +88,12 @@ beforeAll(async () => {
     async () => (await (await muster.get(`/batches/${opened.id}`)).json()) as BatchObject,
     ({ status }) => status === "completed",
   );
-  writeFileSync(join(folder, "prompts.txt"), "Why is the sky blue?\n空はなぜ青い？\n");
-  const request = { model: "gpt-4o-mini", messages: [{ role: "user", content: "q" }] };
-  const line = { custom_id: "a", method: "POST", url: "/v1/chat/completions", body: request };
-  writeFileSync(join(folder, "requests.jsonl"), `${JSON.stringify(line)}\n`);
+  // The files that commands and programs read are as the README has them.
+  const line = textsOf("json").find((text) => text.startsWith('{"custom_id"')) ?? "";
+  writeFileSync(join(folder, "requests.jsonl"), line);
+  for (const command of commands.filter((one) => one.startsWith("printf "))) {
+    await run("bash", ["-c", command]);
+  }
 });
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
@@ -136,7 +138,7 @@ describe("the README and the other pages", () => {
   });
 
   test("has no command that no test runs", () => {
-    const known = /^(npm |npx muster |curl )/;
+    const known = /^(npm |npx muster |curl |printf )/;
     expect(commands.map(bare).filter((command) => !known.test(command))).toEqual([]);
   });
 
