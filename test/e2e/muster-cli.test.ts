@@ -105,6 +105,14 @@ describe("muster", () => {
     expect((await run(["watch", id])).code).toBe(EXIT.notCompleted);
   });
 
+  test("takes the endpoint that the lines name", async () => {
+    const body = { model: "m", input: "q" };
+    const stdin = JSON.stringify({ custom_id: "a", method: "POST", url: "/v1/embeddings", body });
+    const ran = await run(["submit", "-", "--wait", "--json"], { stdin });
+    expect(ran).toMatchObject({ code: EXIT.ok, stderr: "" });
+    expect(JSON.parse(ran.stdout)).toMatchObject({ endpoint: "/v1/embeddings" });
+  });
+
   test("checks and estimates without opening a batch", async () => {
     const ran = await run(["submit", "-", "-m", "m", "--dry-run", "--json"], { stdin: QUESTIONS });
     expect(ran).toMatchObject({ code: EXIT.ok, stderr: "" });
@@ -137,6 +145,8 @@ describe("muster", () => {
     [["results", "batch_none", "-o", "/tmp"], "", EXIT.usage, /\/tmp is a folder/],
     [["ls", "--url", "muster.test"], "", EXIT.usage, /--url \(or MUSTER_URL\) takes an address/],
     [["watch", "batch_none"], "", EXIT.error, /No batch with id/],
+    [["ls", "--status", "done"], "", EXIT.usage, /Allowed choices are validating, failed/],
+    [["tasks", "batch_none", "--state", "x"], "", EXIT.usage, /Allowed choices are pending/],
     [["ls", "--limit", "0"], "", EXIT.usage, /--limit takes/],
     [["frobnicate"], "", EXIT.usage, /unknown command/],
     [["ls", "--key", "sk-wrong-key"], "", EXIT.unauthorized, /--key or MUSTER_API_KEY/],
@@ -172,7 +182,7 @@ describe("muster", () => {
     const ran = await run(["submit", "-", "-m", "m", "--out", out], { stdin: QUESTIONS });
     expect(ran.code).toBe(EXIT.error);
     expect(ran.stderr).toMatch(
-      /^EISDIR.*\nMuster keeps the results: muster results batch_\w+ --out/,
+      /^EISDIR.*\nMuster keeps the results: npx muster results batch_\w+ --out/,
     );
   });
 

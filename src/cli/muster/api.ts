@@ -75,7 +75,7 @@ async function send(url: string, init: RequestInit): Promise<Response | { why: s
 }
 
 function unreachable({ url }: Place, why: string): string {
-  return `Muster does not answer at ${url}: ${why || "the connection failed"}.\nIs it running (npm start), and is that its address (--url, MUSTER_URL)? muster doctor looks further.`;
+  return `Muster does not answer at ${url}: ${why || "the connection failed"}.\nIs it running (npm start), and is that its address (--url, MUSTER_URL)? npx muster doctor looks further.`;
 }
 
 async function refused(response: Response, { url }: Place): Promise<never> {

@@ -125,7 +125,7 @@ export function verdict(task: Pick<TaskObject, "state" | "attempts">, model: str
   }
   if (last === undefined) {
     const said = `no answer within ${CALL_MS / 1000} s`;
-    return { what, good: false, said, todo: "Look at UPSTREAM_BASE_URL, and at muster tasks." };
+    return { what, good: false, said, todo: "Look at UPSTREAM_BASE_URL, and at npx muster tasks." };
   }
   const status = last.status_code;
   if (status === null) {

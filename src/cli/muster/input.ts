@@ -88,11 +88,10 @@ function requestOf(text: string, where: string, from: number, options: RequestOp
     json = JSON.parse(text);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const array = text.startsWith("[") ? " jq -c '.[]' makes lines of an array." : "";
-    throw wrong(`${where}: not JSON (${why}). Each line takes one JSON object.${array}`);
+    throw wrong(`${where}: not JSON (${why}). Each line takes one JSON object.${hintOn(text)}`);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw wrong(`${where}: takes a JSON object, not ${text.slice(0, 40)}.`);
+    throw wrong(`${where}: takes a JSON object, not ${text.slice(0, 40)}.${hintOn(text)}`);
   }
   // As text: numbers past 2^53 in it survive.
   if ("url" in json && "body" in json) return text;
@@ -103,6 +102,10 @@ function requestOf(text: string, where: string, from: number, options: RequestOp
   }
   const whole = typeof body === "object" && body !== null ? body : rest;
   return lineOf(id, { model: options.model, ...options.params, ...whole }, where, options);
+}
+
+function hintOn(text: string): string {
+  return text.startsWith("[") ? " jq -c '.[]' makes lines of an array." : "";
 }
 
 function promptLine(prompt: string, id: string, where: string, options: RequestOptions): string {

@@ -37,7 +37,8 @@ export async function list(
     return;
   }
   if (found.length === 0) {
-    terminal.say("No batches. muster submit FILE opens one.");
+    const all = options.status === undefined && options.search === undefined;
+    terminal.say(all ? "No batches. npx muster submit FILE opens one." : "No such batches.");
     return;
   }
   const rows = found.map((batch) => {

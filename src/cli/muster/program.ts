@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import packageJson from "../../../package.json" with { type: "json" };
-import type { BatchObject } from "../../wire/batch.ts";
+import { TASK_STATES } from "../../core/task.ts";
+import { type BatchObject, batchStatus } from "../../wire/batch.ts";
 import { contextOf, type Globals } from "./context.ts";
 import { doctor } from "./doctor.ts";
 import type { ExitCode } from "./exit.ts";
@@ -72,7 +73,10 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     .option("--max-tokens <n>", "max_tokens of each request")
     .option("--temperature <t>", "temperature of each request")
     .option("--param <name=value>", "any other member of each body; may be given often", collect)
-    .option("--endpoint <path>", "the upstream's endpoint", "/v1/chat/completions")
+    .option(
+      "--endpoint <path>",
+      "the upstream's endpoint: that of the lines, else /v1/chat/completions",
+    )
     .option("--input <format>", "jsonl, csv or text, where the name does not say")
     .option("--metadata <name=value>", "metadata of the batch; may be given often", collect)
     .option("--max-concurrency <n>", "at most this many calls at once")
@@ -123,7 +127,7 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
   program
     .command("ls")
     .description("list batches, the newest first")
-    .option("--status <status>", "only these: in_progress, completed, …")
+    .addOption(new Option("--status <status>", "only these").choices(batchStatus.options))
     .option("--search <text>", "a part of the id, the model or the metadata")
     .option("-n, --limit <n>", "at most this many", "20")
     .action(async (options: { status?: string; search?: string; limit: string }) =>
@@ -135,7 +139,7 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     .description("list a batch's tasks; with a task's id, show all there is to it")
     .argument("<id>", ID)
     .argument("[task]", "a task's id: its custom_id")
-    .option("--state <state>", "pending, running, succeeded, failed, cancelled or expired")
+    .addOption(new Option("--state <state>", "only these").choices(TASK_STATES))
     .option("--search <text>", "a part of the id, the request or the answer")
     .option("-n, --limit <n>", "at most this many", "50")
     .action(

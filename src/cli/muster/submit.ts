@@ -14,7 +14,7 @@ export interface SubmitOptions {
   model?: string;
   system?: string;
   template?: string;
-  endpoint: string;
+  endpoint?: string;
   param?: string[];
   maxTokens?: string;
   temperature?: string;
@@ -50,9 +50,11 @@ export async function submit(
   const lines = readLines(path, format ?? formatOf(path), request);
   const name = path === "-" ? "stdin.jsonl" : `${basename(path).replace(/[^\w.-]/g, "_")}`;
   const uploaded = await upload(api, lines, name);
+  // Without --endpoint it is the lines' own, where they are whole requests.
+  const endpoint = options.endpoint ?? urlOf(uploaded.first) ?? request.endpoint;
   const body = JSON.stringify({
     input_file_id: uploaded.file.id,
-    endpoint: request.endpoint,
+    endpoint,
     ...settings,
   });
   const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
@@ -77,11 +79,20 @@ export async function submit(
   if (options.wait !== true) {
     terminal.print(context.json ? JSON.stringify(opened) : opened.id);
     terminal.say(
-      `${uploaded.origins.length} tasks sent. muster watch ${opened.id} shows how far they are.`,
+      `${uploaded.origins.length} tasks sent. npx muster watch ${opened.id} shows how far they are.`,
     );
     return EXIT.ok;
   }
   return finish(context, opened.id, options.out, uploaded);
+}
+
+/** Of prompts and bodies that name none. */
+const DEFAULT_ENDPOINT = "/v1/chat/completions";
+
+/** The endpoint that a request line names. */
+function urlOf(line: string): string | undefined {
+  const { url } = JSON.parse(line) as { url?: unknown };
+  return typeof url === "string" ? url : undefined;
 }
 
 /** The options that members of the request come from. */
@@ -123,7 +134,7 @@ export async function finish(
       const why = error instanceof Error ? error.message : String(error);
       throw new Exit(
         EXIT.error,
-        `${why}\nMuster keeps the results: muster results ${id} --out FILE`,
+        `${why}\nMuster keeps the results: npx muster results ${id} --out FILE`,
       );
     }
     if (out !== "-") terminal.say(`Results are in ${out}.`);
@@ -139,7 +150,7 @@ export async function finish(
 }
 
 function requestOptions(options: SubmitOptions) {
-  const endpoint = endpointSchema.safeParse(options.endpoint);
+  const endpoint = endpointSchema.safeParse(options.endpoint ?? DEFAULT_ENDPOINT);
   if (!endpoint.success) throw wrong(`--endpoint takes ${endpoint.error.issues[0]?.message}.`);
   const params: Record<string, unknown> = {};
   for (const pair of options.param ?? []) {

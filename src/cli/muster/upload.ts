@@ -7,6 +7,8 @@ import type { Line } from "./input.ts";
 /** What was uploaded. */
 export interface Uploaded {
   file: FileObject;
+  /** The first request line. */
+  first: string;
   /** The line of the input each request comes from. */
   origins: number[];
   sha256: string;
@@ -71,7 +73,7 @@ export async function upload(
       body,
       duplex: "half",
     } as RequestInit);
-    return { file, origins, sha256: hash.digest("hex") };
+    return { file, first: first.value.text, origins, sha256: hash.digest("hex") };
   } catch (error) {
     throw broken ?? error;
   }
