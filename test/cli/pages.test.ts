@@ -1,9 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { projectDir } from "../src/cli/workspace.ts";
-import { variables } from "../src/config.ts";
-import { anchorsOf, linksOf, pageOf, pages, rowsOf } from "./support/pages.ts";
+import { projectDir } from "../../src/cli/workspace.ts";
+import { variables } from "../../src/config.ts";
+import { anchorsOf, linksOf, pageOf, pages, rowsOf } from "../support/pages.ts";
 
 /** The pages say what the code does: every name in them is there, and every name that is there is in them. */
 
