@@ -7,7 +7,6 @@ export const pages = [
   "README.md",
   "src/README.md",
   "src/OPERATING.md",
-  "src/SECURITY.md",
   "src/api/README.md",
   "src/config/README.md",
   "test/README.md",
@@ -44,7 +43,8 @@ export function anchorsOf(text: string): string[] {
 
 /** What stands in the first column of a section's tables, as code: `a`, `b`. */
 export function rowsOf(text: string, heading: string): string[] {
-  const section = new RegExp(`^#+ ${heading}\\n(.*?)(?=^##? |$(?![^]))`, "ms").exec(text)?.[1];
+  const [, hashes = "", rest] = new RegExp(`^(#+) ${heading}\\n([^]*)`, "m").exec(text) ?? [];
+  const section = rest?.split(new RegExp(`^#{1,${hashes.length}} `, "m"))[0];
   if (section === undefined) throw new Error(`there is no section ${heading}`);
   return [...section.matchAll(/^\| ([^|]*)\|/gm)].flatMap(([, cell = ""]) =>
     [...cell.matchAll(/`([^`]+)`/g)].map(([, word = ""]) => word),
