@@ -19,7 +19,7 @@ const MAX_RATIO = 100;
  * Others get a turn after so many. Inflating waits for nothing but the body itself, and what was
  * compressed well comes in one piece.
  */
-const BREATHE_BYTES = 256 * 1024;
+const BREATHE_BYTES = 64 * 1024;
 
 /** Inflates the body of a request with `Content-Encoding: gzip`; refuses any other encoding. */
 export const decodeBody = createMiddleware<AppEnv>(async (c, next) => {

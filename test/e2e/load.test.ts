@@ -257,7 +257,18 @@ it("keeps its memory through bodies that are meant to take it", async () => {
     ["brackets a million deep", 400, () => post("/batches", deep)],
     ["a million requests that are none", 400, () => post("/batches", none)],
   ];
-  for (const [what, status, send] of attacks) expect([what, await send()]).toEqual([what, status]);
+  // None holds others up for seconds.
+  for (const [what, status, send] of attacks) {
+    let isOver = false;
+    const sent = send().finally(() => {
+      isOver = true;
+    });
+    let slowestMs = 0;
+    while (!isOver) slowestMs = Math.max(slowestMs, await lookMs());
+    expect([what, await sent]).toEqual([what, status]);
+    console.log(`${what}: slowest look meanwhile ${Math.round(slowestMs)} ms`);
+    expect(slowestMs).toBeLessThan(5_000);
+  }
   const memory = watchMemory(() => muster.pid);
   memory.peakMb();
   const beforeMb = memory.peakMb();
@@ -273,8 +284,6 @@ it("keeps its memory through bodies that are meant to take it", async () => {
     `${LOAD} × ${attacks.length} bodies that come to 128 MiB each: ${beforeMb} MB before, ${grownMb} MB more at most; slowest look meanwhile ${Math.round(slowestMs)} ms`,
   );
   expect(grownMb).toBeLessThan(256);
-  // All of them at once, before the one look: no body alone holds others up for seconds.
-  expect(slowestMs).toBeLessThan(10_000);
 }, 240_000);
 
 it("and the batch that ran beside all that ends exactly", async () => {
