@@ -323,6 +323,7 @@ export async function openBatch(
     max_tokens_total: options.max_tokens_total ?? null,
     max_cost: options.max_cost ?? null,
     dedupe: options.dedupe ? 1 : 0,
+    pool: options.pool ? 1 : 0,
     webhook_url: webhook?.url ?? null,
     webhook_secret: secret,
     on_unknown: options.on_unknown,

@@ -22,7 +22,7 @@ export async function dryRun(
   const index = projectStub(env, project);
   const inMoney = asked.options.max_cost !== undefined;
   const check = modelCheck(config, asked.endpoint, inMoney);
-  const tally = new Tally(config, asked.endpoint, asked.options.dedupe);
+  const tally = new Tally(config, asked.endpoint, asked.options);
   if (asked.inputFileId === null) {
     tallyInline(asked, check, tally);
   } else {

@@ -19,7 +19,7 @@ const CONFIRM_MS = 30_000;
 /** What the Limiter is told when the call is over. */
 export type News = Pick<
   AcquireRequest,
-  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told"
+  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told" | "alive" | "broken"
 >;
 
 const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
@@ -32,7 +32,8 @@ export interface Permit {
 }
 
 /**
- * Waits for a permit on one of the routes, the first that has one.
+ * Waits for a permit on one of the routes, the first that has one. A call that goes nowhere twice is
+ * no probe: an upstream that is down is only called if all are.
  *
  * @param cost tokens to reserve.
  * @returns when it may make sense to come again, if there is none within `waitMs`.
@@ -51,10 +52,13 @@ export async function takePermit(
     return limiterStub(env, quota).acquire({ quota, ref, ...silence, ...NO_NEWS, ...said });
   };
   const endMs = Date.now() + waitMs;
+  let elsewhere: AcquireRequest["elsewhere"] = routes.length > 1 ? "avoid" : undefined;
   for (;;) {
     let retryInMs = Number.POSITIVE_INFINITY;
+    let down = 0;
     for (const route of routes) {
-      const reply = await say(route, { costs: [cost] });
+      const reply = await say(route, { costs: [cost], elsewhere });
+      if (reply.down) down += 1;
       const [startInMs] = reply.startInMs;
       if (startInMs !== undefined) {
         await Promise.all(routes.filter((other) => other !== route).map((other) => say(other, {})));
@@ -62,6 +66,10 @@ export async function takePermit(
         return permitOf(route, (said) => say(route, said));
       }
       retryInMs = Math.min(retryInMs, reply.retryInMs ?? ASK_EVERY_MS);
+    }
+    if (down === routes.length && elsewhere !== undefined) {
+      elsewhere = undefined;
+      continue;
     }
     if (Date.now() + Math.min(retryInMs, ASK_EVERY_MS) > endMs) {
       await Promise.all(routes.map((route) => say(route, {})));

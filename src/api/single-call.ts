@@ -6,6 +6,7 @@ import { MODEL_NOT_SERVED, routesOf, unservedBy } from "../config/routes.ts";
 import type { Upstream } from "../config/upstreams.ts";
 import { readConfig } from "../config.ts";
 import { classifyAnswer } from "../core/outcome.ts";
+import { signsOf } from "../core/signs.ts";
 import { estimateTokens } from "../core/tokens.ts";
 import { readToldLimits } from "../core/told-limits.ts";
 import { readUsage } from "../core/usage.ts";
@@ -144,7 +145,7 @@ async function call(
       signal: timeout.signal,
     });
   } catch (error) {
-    over.resolve(NOTHING_USED(cost));
+    over.resolve({ ...NOTHING_USED(cost), broken: 1 });
     const why = error instanceof Error ? error.message : String(error);
     return timeout.signal.aborted
       ? problemResponse(c, {
@@ -207,6 +208,7 @@ function readNews(
     throttled: throttled ? { afterMs: verdict.afterMs } : undefined,
     accepted: status === 429 ? 0 : 1,
     refused: throttled ? 1 : 0,
+    ...signsOf({ kind: "answered", status }),
     told: limits && { limits, tookMs },
   };
 }

@@ -1,11 +1,13 @@
 import { priceOf } from "../config/prices.ts";
 import { routesOf } from "../config/routes.ts";
+import type { Quota } from "../config/upstreams.ts";
 import type { Config } from "../config.ts";
 import { bodyHash } from "../core/compact-json.ts";
 import { type Forecast, forecast, type Load } from "../core/forecast.ts";
+import { together } from "../core/limits.ts";
 import { costOf, dollarsOf } from "../core/price.ts";
 import { ASSUMED_OUTPUT_TOKENS } from "../core/tokens.ts";
-import type { BatchError, Endpoint } from "../wire/batch.ts";
+import type { BatchError, BatchOptions, Endpoint } from "../wire/batch.ts";
 import type { BatchCheck } from "../wire/check.ts";
 import type { NewTask } from "../wire/request.ts";
 
@@ -18,6 +20,8 @@ const COMPARED = 250_000;
 
 /** What is kept to, by quota: what is configured or was learned. Undefined is no limit. */
 export type Rates = ReadonlyMap<string, { rpm: number | undefined; tpm: number | undefined }>;
+/** The options of a batch that decide what it comes to. */
+export type Options = Pick<BatchOptions, "dedupe" | "pool">;
 
 interface OfModel {
   tasks: number;
@@ -33,6 +37,7 @@ const NOTHING: OfModel = { tasks: 0, calls: 0, inputTokens: 0, outputTokens: 0 }
 export class Tally {
   readonly #config: Config;
   readonly #endpoint: Endpoint;
+  readonly #pool: boolean;
   readonly #models = new Map<string | undefined, OfModel>();
   readonly #errors: BatchError[] = [];
   readonly #ids = new Set<string>();
@@ -41,9 +46,10 @@ export class Tally {
   #errorsInAll = 0;
   #unbounded = false;
 
-  constructor(config: Config, endpoint: Endpoint, dedupe: boolean) {
+  constructor(config: Config, endpoint: Endpoint, { dedupe, pool }: Options) {
     this.#config = config;
     this.#endpoint = endpoint;
+    this.#pool = pool;
     this.#bodies = dedupe ? new Set() : undefined;
   }
 
@@ -88,8 +94,16 @@ export class Tally {
 
   /** The names of the quotas that the models count against. */
   quotas(): string[] {
-    const names = [...this.#models.keys()].map((model) => this.#quotaOf(model)?.name);
-    return [...new Set(names)].filter((name) => name !== undefined);
+    const names = [...this.#models.keys()].flatMap((model) =>
+      this.#quotasOf(model).map(({ name }) => name),
+    );
+    return [...new Set(names)];
+  }
+
+  /** The quotas of a model's calls: all of a pool's, else that of the first upstream. */
+  #quotasOf(model: string | undefined): Quota[] {
+    const routes = routesOf(this.#config.upstreams, this.#endpoint, model ?? "");
+    return routes.slice(0, this.#pool ? undefined : 1).map(({ quota }) => quota);
   }
 
   /**
@@ -151,24 +165,25 @@ export class Tally {
     return dollarsOf(nanos);
   }
 
-  #quotaOf(model: string | undefined) {
-    return routesOf(this.#config.upstreams, this.#endpoint, model ?? "")[0]?.quota;
-  }
-
-  /** The slowest of the quotas that the models count against: they work side by side. */
+  /**
+   * The slowest of the quotas that the models count against: they work side by side. Those of a pool
+   * give what they have together; without it the first is taken to be up.
+   */
   #forecast(waiting: number, rates: Rates): Forecast {
     const quotas = new Map<string, { load: Load; limits: Parameters<typeof forecast>[1] }>();
     for (const [model, { calls, inputTokens, outputTokens }] of this.#models) {
-      const quota = this.#quotaOf(model);
-      if (quota === undefined) continue;
-      const known = quotas.get(quota.name) ?? {
+      const all = this.#quotasOf(model);
+      const [first] = all;
+      if (first === undefined) continue;
+      const limits = all.map((quota) => ({ ...quota.limits, ...rates.get(quota.name) }));
+      const known = quotas.get(first.name) ?? {
         load: { calls: 0, tokens: 0, outputTokens: 0 },
-        limits: { ...quota.limits, ...rates.get(quota.name) },
+        limits: together(limits),
       };
       known.load.calls += calls;
       known.load.tokens += inputTokens + outputTokens;
       known.load.outputTokens += outputTokens;
-      quotas.set(quota.name, known);
+      quotas.set(first.name, known);
     }
     let longest: Forecast = { ms: 0, boundBy: "calls in flight" };
     for (const { load, limits } of quotas.values()) {

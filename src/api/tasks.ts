@@ -132,6 +132,7 @@ function viewOf(batchId: string, task: TaskHistory): TaskObject {
       result: attempt.shape.result.parse(one.verdict),
       status_code: one.status_code,
       error: one.error,
+      upstream: one.upstream,
     })),
     next_attempt_at: task.state === "pending" && task.not_before > 0 ? iso(task.not_before) : null,
     same_as: task.same_as,

@@ -31,6 +31,8 @@ export function addUpstreamsRoute(app: OpenAPIHono<AppEnv>): void {
 }
 
 async function viewOf(env: Env, upstream: Upstream): Promise<UpstreamObject> {
+  const quotas = await Promise.all(upstream.quotas.map((quota) => quotaView(env, quota)));
+  const [downSince = null] = quotas.flatMap(({ down_since }) => down_since ?? []).toSorted();
   return {
     object: "upstream",
     name: upstream.name,
@@ -39,7 +41,9 @@ async function viewOf(env: Env, upstream: Upstream): Promise<UpstreamObject> {
     models: upstream.models,
     stream_chat: upstream.streamChat,
     timeout_ms: upstream.timeoutMs,
-    quotas: await Promise.all(upstream.quotas.map((quota) => quotaView(env, quota))),
+    health: downSince === null ? "up" : "down",
+    down_since: downSince,
+    quotas,
   };
 }
 
@@ -74,7 +78,8 @@ async function quotaView(
     batches: state.batches,
     cooldown_until: rests ? new Date(state.cooldownUntilMs).toISOString() : null,
     throttles: state.throttles,
-    health: rests ? "cooldown" : "healthy",
+    health: state.downSinceMs !== null ? "down" : rests ? "cooldown" : "healthy",
+    down_since: state.downSinceMs === null ? null : new Date(state.downSinceMs).toISOString(),
   };
 }
 

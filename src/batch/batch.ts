@@ -134,9 +134,9 @@ export class Batch extends DurableObject<Env> {
     await this.#engine?.listen(holder);
   }
 
-  /** See {@link Engine.wake}. @param _quota whose Limiter has calls. */
-  wake(_quota: string): void {
-    this.#engine?.wake();
+  /** See {@link Engine.wake}. @param quota whose Limiter has calls. */
+  wake(quota: string): void {
+    this.#engine?.wake(quota);
   }
 
   /** See {@link Engine.poke}. */

@@ -7,7 +7,7 @@ import type { Store } from "./store/store.ts";
 type Refused = ReturnType<typeof refuse>;
 type Budget = Pick<BatchRow, "max_tokens_total" | "max_cost">;
 
-const LIMITS = ["max_concurrency", "priority", "max_tokens_total", "max_cost"] as const;
+const LIMITS = ["max_concurrency", "priority", "pool", "max_tokens_total", "max_cost"] as const;
 
 /**
  * Changes a batch: all that is asked, or nothing. Run it inside a transaction.
@@ -20,7 +20,8 @@ export function applyChange(store: Store, row: BatchRow, change: BatchChange): R
     const { max_concurrency = row.max_concurrency, priority = row.priority } = change;
     const { budget, problem } = budgetAfter(row, store.progress(), change, "change");
     if (problem !== undefined) return problem;
-    if (!store.rows.setLimits(max_concurrency, priority ?? DEFAULT_PRIORITY)) {
+    const pool = change.pool === undefined ? row.pool : change.pool ? 1 : 0;
+    if (!store.rows.setLimits(max_concurrency, priority ?? DEFAULT_PRIORITY, pool)) {
       return refuse(
         "invalid_request",
         `${limit}: this batch is ${row.status}; of one that has ended only the metadata can be changed.`,

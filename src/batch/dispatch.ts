@@ -1,19 +1,19 @@
 import { type Route, routesOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
-import { REFUSED_MANY, refusedShare } from "../core/pace.ts";
+import { signsOf } from "../core/signs.ts";
 import { isStreamable } from "../core/stream-request.ts";
 import { tokensToReserve } from "../core/tokens.ts";
 import { readCallHeaders } from "../wire/call-headers.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
-import { Permits } from "./permits.ts";
 import { Pointers } from "./pointers.ts";
 import type { BatchRow } from "./schema.ts";
 import { firstModel } from "./store/intake.ts";
 import type { NeedRow } from "./store/purse.ts";
 import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
+import { type Destination, Ways } from "./ways.ts";
 import type { World } from "./world.ts";
 
 /**
@@ -37,8 +37,8 @@ const UNAUTHORIZED_LIMIT = 5;
  * vanish at every await; what it must not forget is in the Store.
  */
 export class Dispatch {
-  /** Its permits; the sweep tells the Limiter through them. */
-  readonly permits: Permits;
+  /** The ways of its calls; the sweep tells their Limiters through them. */
+  readonly ways: Ways;
   /** Exchanges held and asks of the Limiter made since this instance began. */
   readonly traffic = { exchanges: 0, asks: 0 };
   readonly #store: Store;
@@ -47,14 +47,11 @@ export class Dispatch {
   readonly #pointers: Pointers;
   #blockedUntilMs = 0;
   #firstModel: string | undefined;
+  #routes: { model: string | null; pool: 0 | 1 | null; list: readonly Route[] } | undefined;
   /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
   readonly #leaving = new Set<string>();
   /** Conversations that wait to hear of free calls, by holder. */
   readonly #listeners = new Map<string, () => void>();
-  /** Tokens of the latest answers, in the mean, of the quota's batches; null while none is known. */
-  #meanOutput: number | null = null;
-  /** Part of the latest answers that were 429s. Derived, so never stored. */
-  #refusedShare = 0;
   /** The Limiter called when nobody listened; the next exchange asks. */
   #unheard = false;
 
@@ -63,23 +60,23 @@ export class Dispatch {
     this.#world = world;
     this.#config = config;
     this.#pointers = new Pointers(world);
-    this.permits = new Permits({
+    this.ways = new Ways({
       nowMs: () => world.nowMs(),
+      routes: () => this.#routesOf(this.#row()),
+      quota: () => this.#row().upstream,
+      pool: () => this.#row().pool === 1,
       weight: () => this.#row().priority,
-      held: () => store.progress().running,
-      costs: (want) => this.#costs(want),
+      running: () => store.progress().running,
+      runningBy: () => store.tasks.runningBy(),
+      costs: (want, meanOutput) => this.#costs(want, meanOutput),
       ready: () => this.#ready(MORE_MAX),
       served: () => store.holders.count() > 0,
       called: () => this.called(),
-      meanOutput: (tokens) => {
-        this.#meanOutput = tokens;
-      },
-      claim: (holder, startInMs) => this.#claim(holder, startInMs),
+      claim: (holder, startInMs, to) => this.#claim(holder, startInMs, to),
       acquire: (said) => {
         const row = this.#row();
         this.traffic.asks += 1;
-        const quota = this.#route(row)?.quota.name ?? row.upstream;
-        return world.acquire({ quota, ref: refOf(row), model: row.model ?? "", ...said });
+        return world.acquire({ ref: refOf(row), model: row.model ?? "", ...said });
       },
     });
   }
@@ -120,9 +117,9 @@ export class Dispatch {
     return new Promise((heard) => this.#listeners.set(holder, heard));
   }
 
-  /** The Limiter has calls for the batch: whoever has free lanes is to ask. */
-  called(): void {
-    this.permits.wake();
+  /** A Limiter has calls for the batch: whoever has free lanes is to ask. @param quota whose. */
+  called(quota?: string): void {
+    this.ways.wake(quota);
     this.#blockedUntilMs = 0;
     const listening = [...this.#listeners.values()];
     this.#listeners.clear();
@@ -138,15 +135,15 @@ export class Dispatch {
     this.traffic.exchanges += 1;
     if (request.want > 0) this.#unheard = false;
     // What this holder asked before and was never told of is void.
-    this.permits.drop(request.holder);
+    this.ways.drop(request.holder);
     const nowMs = this.#world.nowMs();
     this.#take(request, nowMs);
 
     const want = request.leaving ? 0 : request.want;
     const turn =
       want > 0 && isActive(this.#row())
-        ? await this.permits.turn(request.holder, want)
-        : this.permits.idle;
+        ? await this.ways.turn(request.holder, want)
+        : this.ways.idle;
 
     const row = this.#row();
     const waitMs = isActive(row) ? this.#waitMs(turn.retryInMs) : null;
@@ -167,8 +164,8 @@ export class Dispatch {
       this.#leaving.add(request.holder);
       this.wake(this.#world.nowMs());
     }
-    const told = turn.tasks.length > 0 || (!end && this.permits.asksSoon());
-    if (!told && this.permits.owes()) this.#world.background(this.permits.tell());
+    const settling = this.ways.settle(turn, end);
+    if (settling !== undefined) this.#world.background(settling);
     const more = waitMs === null ? 0 : this.#ready(MORE_MAX);
     const { tasks, contended, invite } = turn;
     const patienceMs = turn.blockedBy === "rate" && more > 0 ? (waitMs ?? 0) : 0;
@@ -197,21 +194,19 @@ export class Dispatch {
       taken = take((report) => this.#recordApart(report, nowMs));
     }
     for (const [index, recorded] of taken.recorded.entries()) {
-      const { verdict, extraTokens } = recorded;
+      const { verdict, extraTokens, upstream } = recorded;
       const report = request.reports[index];
       if (verdict === undefined || report === undefined) continue;
       this.#tellTask(report, recorded, nowMs);
       const { result, told, tookMs, usage } = report;
       const throttled = verdict.kind === "throttled";
-      const accepted = result.kind === "answered" && result.status !== 429 ? 1 : 0;
-      const refused = throttled ? 1 : 0;
-      this.#refusedShare = refusedShare(this.#refusedShare, accepted, refused);
-      this.permits.note({
+      this.ways.note(upstream, {
         extraTokens,
         throttled: throttled ? { afterMs: verdict.afterMs } : undefined,
         answered: verdict.kind === "succeeded",
-        accepted,
-        refused,
+        accepted: result.kind === "answered" && result.status !== 429 ? 1 : 0,
+        refused: throttled ? 1 : 0,
+        ...signsOf(result),
         told: told && { limits: told, tookMs },
         answers: usage && { calls: 1, outputTokens: usage.output_tokens },
       });
@@ -233,8 +228,8 @@ export class Dispatch {
   #record(report: Report, nowMs: number): Recorded {
     const { batch_id } = this.#row();
     const random = this.#world.random();
-    const othersPass = this.#refusedShare < REFUSED_MANY;
-    return record(this.#store, report, batch_id, this.#config.retry, nowMs, random, othersPass);
+    const standing = (upstream: string | null) => this.ways.standing(upstream);
+    return record(this.#store, report, batch_id, this.#config.retry, nowMs, random, standing);
   }
 
   /** Records one report. One that storage refuses ends its task, and harms no other. */
@@ -286,22 +281,18 @@ export class Dispatch {
     return Math.max(0, max_concurrency - this.#store.progress().running);
   }
 
-  #costs(want: number): number[] {
+  #costs(want: number, meanOutput: number | null): number[] {
     const limit = this.#ready(want);
     const nowMs = this.#world.nowMs();
     const open = this.#store.tasks.next(limit, CLAIM_BYTES, nowMs);
-    return open.map((row) => this.#tokensOf(row));
+    return open.map((row) => tokensOf(row, meanOutput));
   }
 
-  /** Tokens to reserve of the quota for a task's call. */
-  #tokensOf({ cost, input_tokens, output_tokens }: NeedRow): number {
-    // Of a task from before these columns only the sum is known.
-    if (input_tokens === null) return cost;
-    const estimate = { inputTokens: input_tokens, outputTokens: output_tokens };
-    return tokensToReserve(estimate, this.#meanOutput);
-  }
-
-  #claim(holder: string, startInMs: readonly number[]): Assignment[] {
+  #claim(
+    holder: string,
+    startInMs: readonly number[],
+    { upstream, meanOutput }: Destination,
+  ): Assignment[] {
     const store = this.#store;
     if (!isActive(this.#row())) return [];
     // The batch's own limit may have sunk since the permits were asked for.
@@ -311,11 +302,10 @@ export class Dispatch {
       const claimed = store.transaction(() => {
         // A sweep may have taken the holder for gone while it waited for its permits.
         store.holders.seen(holder, nowMs);
-        const tokensOf = (row: NeedRow) => this.#tokensOf(row);
-        return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs, tokensOf);
+        const costOf = (row: NeedRow) => tokensOf(row, meanOutput);
+        return store.tasks.claim(limit, holder, CLAIM_BYTES, nowMs, costOf, upstream);
       });
       const row = this.#row();
-      const upstream = this.#route(row)?.upstream.name ?? "";
       const headers = row.call_headers === null ? undefined : readCallHeaders(row.call_headers);
       return claimed.map((task, index) => ({
         ...task,
@@ -332,10 +322,10 @@ export class Dispatch {
   /** Sends pointers for ready work that too few conversations look after. */
   wake(nowMs: number): void {
     const row = this.#row();
-    const route = this.#route(row);
+    const routes = this.ways.inUse();
     const outstanding = this.#pointers.outstanding(nowMs);
-    if (!isActive(row) || route === undefined || nowMs < this.#blockedUntilMs) return;
-    const most = route.quota.limits.maxConcurrency;
+    if (!isActive(row) || routes.length === 0 || nowMs < this.#blockedUntilMs) return;
+    const most = routes.reduce((sum, { quota }) => sum + quota.limits.maxConcurrency, 0);
     const target = Math.min(most, row.max_concurrency ?? most);
     const { running } = this.#store.progress();
     const ready = this.#ready(target);
@@ -343,25 +333,35 @@ export class Dispatch {
       ready,
       running,
       target,
-      lanes: isStreamed(route, row) ? this.#config.streamLanes : this.#config.lanes,
+      lanes: routes.every((route) => isStreamed(route, row))
+        ? this.#config.streamLanes
+        : this.#config.lanes,
       conversations: this.#store.holders.count(this.#leaving),
       outstanding,
     });
     if (count === 0) return;
     this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
-    this.#world.background(
-      this.#world
-        .announce(route.quota.name, refOf(row), row.priority, ready)
-        // Nobody is invited then; the pointers are on their way all the same.
-        .catch(() => undefined),
-    );
+    for (const { quota } of routes) {
+      this.#world.background(
+        this.#world
+          .announce(quota.name, refOf(row), row.priority, ready)
+          // Nobody is invited then; the pointers are on their way all the same.
+          .catch(() => undefined),
+      );
+    }
   }
 
-  #route(row: BatchRow): Route | undefined {
+  /** The ways of the batch's calls; the same list as long as they are the same. */
+  #routesOf({ model, pool, endpoint }: BatchRow): readonly Route[] {
+    if (this.#routes?.model === model && this.#routes.pool === pool) return this.#routes.list;
     // Where tasks have several models, all of them go where the first one goes; see modelCheck.
-    if (row.model === "") this.#firstModel ??= firstModel(this.#store.sql)?.model ?? "";
-    const model = row.model === "" ? this.#firstModel : row.model;
-    return routesOf(this.#config.upstreams, row.endpoint, model ?? "")[0];
+    if (model === "") this.#firstModel ??= firstModel(this.#store.sql)?.model ?? "";
+    const common = model === "" ? this.#firstModel : model;
+    const all = routesOf(this.#config.upstreams, endpoint, common ?? "");
+    // Of the models of an older batch only the first way was looked at.
+    const list = model === "" && pool === null ? all.slice(0, 1) : all;
+    this.#routes = { model, pool, list };
+    return list;
   }
 
   #row(): BatchRow {
@@ -369,6 +369,16 @@ export class Dispatch {
     if (row === undefined) throw new Error("the batch was never opened");
     return row;
   }
+}
+
+/** Tokens to reserve of a quota for a task's call. */
+function tokensOf(
+  { cost, input_tokens, output_tokens }: NeedRow,
+  meanOutput: number | null,
+): number {
+  // Of a task from before these columns only the sum is known.
+  if (input_tokens === null) return cost;
+  return tokensToReserve({ inputTokens: input_tokens, outputTokens: output_tokens }, meanOutput);
 }
 
 /** Whether a batch's calls are streamed: then more of them fit one consumer. */

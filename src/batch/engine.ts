@@ -348,8 +348,8 @@ export class Engine {
   }
 
   /** See {@link Dispatch.called}. */
-  wake(): void {
-    if (this.#store.rows.get() !== undefined) this.#dispatch.called();
+  wake(quota?: string): void {
+    if (this.#store.rows.get() !== undefined) this.#dispatch.called(quota);
   }
 
   /** Looks after the batch now: for a pointer that ended in the dead-letter queue. */
@@ -366,7 +366,7 @@ export class Engine {
     // Armed before the work: if this instance dies in the middle, the alarm comes again.
     this.#alarmAtMs = undefined;
     this.#arm(this.#world.nowMs() + SAFETY_MS);
-    const againMs = await sweep(this.#store, this.#world, this.#config, this.#dispatch.permits);
+    const againMs = await sweep(this.#store, this.#world, this.#config, this.#dispatch.ways);
     if (againMs === "gone") return againMs;
     this.#tell();
     this.#dispatch.wake(this.#world.nowMs());

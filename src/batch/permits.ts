@@ -18,7 +18,15 @@ export interface Turn {
 /** What happened since the Limiter was last told. */
 export type News = Pick<
   AcquireRequest,
-  "extraTokens" | "throttled" | "answered" | "accepted" | "refused" | "told" | "answers"
+  | "extraTokens"
+  | "throttled"
+  | "answered"
+  | "accepted"
+  | "refused"
+  | "told"
+  | "answers"
+  | "alive"
+  | "broken"
 >;
 
 /** The Batch's side of a turn; see engine.ts. */
@@ -74,6 +82,11 @@ export class Permits {
   #contended = false;
   /** Until when calls that end may be followed by others without asking. */
   #leasedUntilMs = 0;
+  /** Until when the upstream rests, and whether it is down, as the Limiter last said. */
+  #restsUntilMs = 0;
+  #down = false;
+  /** The Limiter was told of calls that are wanted, and did not give all of them. */
+  #wants = false;
 
   constructor(floor: Floor) {
     this.#floor = floor;
@@ -89,6 +102,8 @@ export class Permits {
       accepted: (before?.accepted ?? 0) + (news.accepted ?? 0),
       refused: (before?.refused ?? 0) + (news.refused ?? 0),
       told: news.told ?? before?.told,
+      alive: (before?.alive ?? 0) + (news.alive ?? 0),
+      broken: (before?.broken ?? 0) + (news.broken ?? 0),
       answers: {
         calls: (before?.answers?.calls ?? 0) + (news.answers?.calls ?? 0),
         outputTokens: (before?.answers?.outputTokens ?? 0) + (news.answers?.outputTokens ?? 0),
@@ -118,6 +133,7 @@ export class Permits {
   #leased(): number {
     // What an ask under way says must stay true until it is answered.
     if (this.#asking !== undefined || this.#news?.throttled !== undefined) return 0;
+    if ((this.#news?.broken ?? 0) > 0) return 0;
     if (this.#acknowledged === undefined || this.#floor.nowMs() >= this.#leasedUntilMs) return 0;
     return this.#acknowledged - this.#floor.held();
   }
@@ -132,6 +148,21 @@ export class Permits {
   asksSoon(): boolean {
     const blockedMs = this.#blockedMs();
     return blockedMs > 0 && blockedMs <= SOON_MS && this.#blockedBy === "rate";
+  }
+
+  /** How long the upstream rests, as far as is known; 0 when it does not. */
+  get restsMs(): number {
+    return Math.max(0, this.#restsUntilMs - this.#floor.nowMs());
+  }
+
+  /** Whether the upstream is down, as far as is known. */
+  get isDown(): boolean {
+    return this.#down;
+  }
+
+  /** Whether the Limiter takes the batch for one that wants calls. */
+  get wants(): boolean {
+    return this.#wants;
   }
 
   /** What a conversation without lanes is told: it asks for nothing. */
@@ -209,6 +240,9 @@ export class Permits {
       this.#leasedUntilMs = this.#floor.nowMs() + (reply.leaseMs ?? 0);
       this.#blockedBy = reply.blockedBy;
       this.#contended = reply.contended;
+      this.#restsUntilMs = this.#floor.nowMs() + (reply.restsMs ?? 0);
+      this.#down = reply.down ?? false;
+      this.#wants = ready > 0 || reply.startInMs.length < costs.length;
     } catch {
       // What was granted and not heard of is corrected by the next ask's absolute number.
       this.#acknowledged = undefined;
@@ -250,7 +284,8 @@ export class Permits {
 }
 
 const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
-const NO_TURN: Turn = {
+/** The turn of a conversation that got nothing and hears of nothing. */
+export const NO_TURN: Turn = {
   tasks: [],
   retryInMs: null,
   blockedBy: null,

@@ -256,6 +256,16 @@ export const migrations: SQLSchemaMigration[] = [
         WHERE body_hash IS NOT NULL AND state = 'pending' AND attempt = 0;
       CREATE TABLE IF NOT EXISTS settling (seq INTEGER PRIMARY KEY) STRICT;`,
   },
+  {
+    idMonotonicInc: 11,
+    description: "several upstreams: which one each call goes to, and batches that use all at once",
+    sql: `
+      ALTER TABLE batch ADD COLUMN pool INTEGER;
+      ALTER TABLE task ADD COLUMN upstream TEXT;
+      ALTER TABLE attempt ADD COLUMN upstream TEXT;
+      DROP INDEX IF EXISTS task_held;
+      CREATE INDEX task_held ON task (holder, upstream) WHERE state = 'running';`,
+  },
 ];
 
 /**
@@ -287,6 +297,8 @@ export type BatchRow = {
   max_cost: number | null;
   /** 1 when equal bodies are called once. */
   dedupe: 0 | 1;
+  /** 1 when all upstreams that serve it are used at once; null of one opened before it could be said. */
+  pool: 0 | 1 | null;
   webhook_url: string | null;
   webhook_secret: string | null;
   /** What becomes of a task whose consumer was lost: called again, or failed. */

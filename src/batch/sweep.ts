@@ -3,7 +3,6 @@ import { outputFileIds, outputLineStem } from "../wire/ids.ts";
 import { announce } from "./announce.ts";
 import { erase, eraseAtMs } from "./erase.ts";
 import { ingestRange } from "./ingest.ts";
-import type { Permits } from "./permits.ts";
 import type { BatchRow, Ending } from "./schema.ts";
 import { sendWebhooks } from "./send-webhooks.ts";
 import { isStuck, stopUnaffordable } from "./stop-unaffordable.ts";
@@ -11,6 +10,7 @@ import type { Close } from "./store/closing.ts";
 import { hashOutcomes } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
 import { tellAtMs, tellProject } from "./tell-project.ts";
+import type { Ways } from "./ways.ts";
 import type { World } from "./world.ts";
 
 /**
@@ -39,12 +39,12 @@ export async function sweep(
   store: Store,
   world: World,
   config: Config,
-  permits: Permits,
+  ways: Ways,
 ): Promise<number | "gone" | undefined> {
   const startedMs = world.nowMs();
   try {
     for (;;) {
-      const more = await step(store, world, config, permits);
+      const more = await step(store, world, config, ways);
       if (more === "gone") return more;
       if (!more) break;
       if (world.nowMs() - startedMs > PASS_MS) return world.nowMs() + 1;
@@ -52,7 +52,7 @@ export async function sweep(
     }
     // The hold of a batch with calls in flight must not go stale; one without must not stay.
     const inFlight = store.progress().running > 0;
-    if ((inFlight || permits.owes()) && !(await permits.tell())) {
+    if ((inFlight || ways.owes()) && !(await ways.tell())) {
       return world.nowMs() + FAILED_RETRY_MS;
     }
     return undefined;
@@ -68,7 +68,7 @@ async function step(
   store: Store,
   world: World,
   config: Config,
-  permits: Permits,
+  ways: Ways,
 ): Promise<boolean | "gone"> {
   const row = store.rows.get();
   if (row === undefined) return false;
@@ -80,7 +80,7 @@ async function step(
   }
   for (const holder of store.holders.silent(nowMs - config.claimTtlMs, nowMs + config.claimTtlMs)) {
     // One that waits for the Limiter here is not silent; we are.
-    if (permits.waits(holder)) continue;
+    if (ways.waits(holder)) continue;
     const tasks = store.tasks.heldBy(holder);
     if (tasks > 0) world.log({ event: "conversation_lost", batch: row.batch_id, holder, tasks });
     store.transaction(() => {

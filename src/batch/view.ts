@@ -63,6 +63,7 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
       priority: row.priority,
       budget: budgetOf(row, progress),
       dedupe: row.dedupe === 1,
+      pool: row.pool === 1,
       twins: progress.twins,
       webhook: row.webhook_url === null ? null : { url: row.webhook_url },
     },

@@ -14,13 +14,13 @@ export type ModelCheck = (model: string | undefined) => ModelFault | undefined;
 /** The code of the error of a model without a price, in a batch that has a max_cost. */
 export const MODEL_NOT_PRICED = "model_not_priced";
 
-/** The code of the error of a model that counts against another quota than the batch's others. */
+/** The code of the error of a model whose ways, or quotas on them, are others than the batch's others have. */
 export const MODELS_APART = "models_apart";
 
 /**
  * @param inMoney whether the batch has a max_cost, for which every model needs a price.
  * @param first the model of the batch's first task, when it is known already. All of its models go
- *   where that one goes: a batch has one quota.
+ *   where that one goes, and count against the same quotas there.
  */
 export function modelCheck(
   config: { upstreams: readonly Upstream[]; prices: readonly PatternPrice[] },
@@ -29,17 +29,19 @@ export function modelCheck(
   first?: { model: string | undefined },
 ): ModelCheck {
   const unserved = unservedBy(config.upstreams, endpoint);
-  const quotaOf = (model: string | undefined) =>
-    routesOf(config.upstreams, endpoint, model ?? "")[0]?.quota.name;
+  const waysOf = (model: string | undefined) =>
+    routesOf(config.upstreams, endpoint, model ?? "")
+      .map(({ quota }) => quota.name)
+      .join("\n");
   let of = first;
   const known = new Map<string | undefined, ModelFault | undefined>();
   const check: ModelCheck = (model) => {
     const why = unserved(model);
     if (why !== undefined) return { code: MODEL_NOT_SERVED, why };
     of ??= { model };
-    if (quotaOf(model) !== quotaOf(of.model)) {
+    if (waysOf(model) !== waysOf(of.model)) {
       const [mine, theirs] = [model ?? "", of.model ?? ""].map((name) => name.slice(0, 100));
-      const apart = `the model '${mine}' has other limits than '${theirs}', the first of this batch; send it as a batch of its own.`;
+      const apart = `the model '${mine}' has other limits than '${theirs}', the first of this batch, or other upstreams; send it as a batch of its own.`;
       return { code: MODELS_APART, why: apart };
     }
     if (!inMoney || priceOf(config.prices, model) !== undefined) return undefined;

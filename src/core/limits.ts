@@ -16,6 +16,23 @@ export interface UpstreamLimits {
   probes?: boolean | undefined;
 }
 
+/** What several quotas give together. */
+export function together(all: readonly UpstreamLimits[]): UpstreamLimits {
+  const [only, another] = all;
+  if (only !== undefined && another === undefined) return only;
+  const sum = (of: (limits: UpstreamLimits) => number | undefined) =>
+    all.reduce<number | undefined>((before, limits) => {
+      const one = of(limits);
+      return before === undefined || one === undefined ? undefined : before + one;
+    }, 0);
+  return {
+    rpm: sum(({ rpm }) => rpm),
+    tpm: sum(({ tpm }) => tpm),
+    burst: sum(({ rpm, burst }) => burst ?? (rpm === undefined ? 0 : Math.max(1, rpm / 60))),
+    maxConcurrency: all.reduce((before, { maxConcurrency }) => before + maxConcurrency, 0),
+  };
+}
+
 /** Seconds' worth of tokens that may be taken at once. */
 const TOKEN_BURST_S = 10;
 

@@ -12,6 +12,14 @@ export interface AcquireRequest extends Omit<Ask, "batch"> {
   model?: string | undefined;
   /** Calls since the last ask whose answer told its length, and their lengths together. */
   answers?: { calls: number; outputTokens: number } | undefined;
+  /** Calls since the last ask that showed that the upstream answers, and that it does not; see `Signs`. */
+  alive?: number | undefined;
+  broken?: number | undefined;
+  /**
+   * The calls can go another way: while the upstream is down they get nothing here but a probe, or
+   * nothing at all. Who has no other way is not held back.
+   */
+  elsewhere?: "probe" | "avoid" | undefined;
 }
 
 /** The grant, and a batch that waits for somebody to serve it, if there is one. */
@@ -26,4 +34,8 @@ export interface AcquireReply extends Grant {
   /** Tokens of the model's latest answers, in the mean; null while none is known. */
   meanOutput?: number | null | undefined;
   invite: BatchRef | null;
+  /** The upstream rests for so long; absent when it does not. */
+  restsMs?: number | undefined;
+  /** The upstream is down: it answers nobody. */
+  down?: boolean | undefined;
 }

@@ -1,4 +1,5 @@
 import { admit, type Grant, isGone } from "../core/admission.ts";
+import { askAgainMs, callsAllowed, heard, isDown, probing } from "../core/breaker.ts";
 import { inForce } from "../core/learned.ts";
 import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import { paceOf } from "../core/pace.ts";
@@ -14,6 +15,8 @@ const INVITE_EVERY_MS = 1_000;
 /** When there is no upstream to call, ask again after this long. */
 const NO_UPSTREAM_RETRY_MS = 5_000;
 
+const NO_ANSWERS = { calls: 0, outputTokens: 0 };
+
 /** How a quota stands, over all batches of all projects. */
 export interface LimiterState {
   inFlight: number;
@@ -22,6 +25,8 @@ export interface LimiterState {
   batches: number;
   cooldownUntilMs: number;
   throttles: number;
+  /** Since when the upstream answers nobody; null while it does. */
+  downSinceMs: number | null;
   /** Requests and tokens a minute that headers told of, and when; null where they did not. */
   told: { rpm: number | null; tpm: number | null; atMs: number | null };
   /** Requests a minute that 429s taught; null while none did. */
@@ -65,22 +70,28 @@ export class LimiterEngine {
         decided: [],
       };
     }
-    const {
-      ref,
-      quota: name,
-      model = "",
-      answers = { calls: 0, outputTokens: 0 },
-      ...said
-    } = request;
+    const { ref, quota: name, model = "", answers = NO_ANSWERS, ...news } = request;
+    const { alive = 0, broken = 0, elsewhere, ...said } = news;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);
     const meanOutput = store.hear(model, answers);
-    const ask = { ...said, batch };
+    store.setBreaker(heard(store.breaker, { batch, alive, broken }, nowMs));
+    const shut = elsewhere !== undefined && isDown(store.breaker);
+    const most = elsewhere === "avoid" ? 0 : callsAllowed(store.breaker, nowMs);
+    const ask = shut
+      ? { ...said, batch, costs: said.costs.slice(0, most), ready: 0 }
+      : { ...said, batch };
     const inForce = limitsOf(limits);
     const before = store.quota;
     const admitted = admit(before, store.holds, inForce, ask, nowMs, random);
-    const { quota, hold, grant, called } = admitted;
+    const { quota, hold, called } = admitted;
+    let { grant } = admitted;
+    if (shut && grant.startInMs.length > 0) store.setBreaker(probing(store.breaker, batch, nowMs));
+    if (shut && grant.startInMs.length < said.costs.length) {
+      const retryInMs = Math.max(grant.retryInMs ?? 0, askAgainMs(store.breaker, nowMs));
+      grant = { ...grant, retryInMs, blockedBy: "rate", contended: false };
+    }
     store.setQuota(quota);
     store.setHold(batch, hold);
     for (const other of called) {
@@ -93,10 +104,15 @@ export class LimiterEngine {
     // Whoever asks is somebody whose calls others must leave room for.
     const others = new Set([...called, ...this.#leases.end(batch, nowMs)]);
     others.delete(batch);
-    const leasable = this.#isAlone(batch, nowMs) && isLeasable(quota, inForce, nowMs);
-    const leaseMs = leasable ? this.#leases.give(batch, nowMs) : 0;
+    const restsMs = Math.max(0, quota.cooldownUntilMs - nowMs);
+    const down = isDown(store.breaker);
+    const alone = !down && this.#isAlone(batch, nowMs);
+    const leaseMs =
+      alone && isLeasable(quota, inForce, nowMs) ? this.#leases.give(batch, nowMs) : 0;
+    const kept = called.includes(batch);
+    const upstream = { down, ...(restsMs > 0 && { restsMs }) };
     return {
-      reply: { ...grant, leaseMs, kept: called.includes(batch), invite, meanOutput },
+      reply: { ...grant, leaseMs, kept, invite, meanOutput, ...upstream },
       wake: [...others].map(refOf),
       decided: quotaDecisions(name, before, quota, nowMs),
     };
@@ -104,7 +120,7 @@ export class LimiterEngine {
 
   /** How it stands. @param limits as configured; undefined where the quota is configured no more. */
   state(limits: UpstreamLimits | undefined): LimiterState {
-    const { quota, holds } = this.#store;
+    const { quota, holds, breaker } = this.#store;
     const { learned } = quota;
     const all = [...holds.values()];
     const force = limits && inForce(limitsOf(limits), learned);
@@ -114,6 +130,7 @@ export class LimiterEngine {
       batches: all.length,
       cooldownUntilMs: quota.cooldownUntilMs,
       throttles: quota.throttles,
+      downSinceMs: isDown(breaker) ? breaker.failingSinceMs : null,
       told: {
         rpm: learned.requests?.perMinute ?? null,
         tpm: learned.tokens?.perMinute ?? null,

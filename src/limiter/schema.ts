@@ -6,6 +6,7 @@ import { z } from "zod";
  * - `quota`: one row, the buckets and the cooldown.
  * - `hold`: one row for each batch that has or wants calls.
  * - `output`: one row for each model, the mean length of its latest answers, in tokens.
+ * - `breaker`: one row, whether the upstream answers; none while every call was answered.
  */
 export const migrations: SQLSchemaMigration[] = [
   {
@@ -45,6 +46,15 @@ export const migrations: SQLSchemaMigration[] = [
         model TEXT PRIMARY KEY,
         mean REAL NOT NULL
       ) STRICT, WITHOUT ROWID;`,
+  },
+  {
+    idMonotonicInc: 4,
+    description: "whether the upstream answers",
+    sql: `
+      CREATE TABLE IF NOT EXISTS breaker (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        state TEXT NOT NULL
+      ) STRICT;`,
   },
 ];
 
@@ -91,6 +101,19 @@ export const learned = z.object({
     unknownShare: z.number(),
   }),
 });
+
+/** `Breaker` (core/breaker.ts) as it is kept. One that does not fit is taken for an upstream that is up. */
+export const breaker = z.object({
+  failures: z.number(),
+  failingSinceMs: z.number(),
+  probes: z.number(),
+  probeAtMs: z.number(),
+  prober: z.string().nullable(),
+  probingSinceMs: z.number(),
+});
+
+/** `state` is JSON: a {@link breaker}. */
+export type BreakerRow = { state: string };
 
 export type OutputRow = { model: string; mean: number };
 

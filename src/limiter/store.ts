@@ -1,8 +1,16 @@
 import { freshQuota, type Hold, isGone, type Quota } from "../core/admission.ts";
+import { type Breaker, freshBreaker } from "../core/breaker.ts";
 import { type Learned, nothingLearned } from "../core/learned.ts";
 import type { Sql } from "../core/sql.ts";
 import { meanOutputAfter } from "../core/tokens.ts";
-import { type HoldRow, learned, type OutputRow, type QuotaRow } from "./schema.ts";
+import {
+  type BreakerRow,
+  breaker,
+  type HoldRow,
+  learned,
+  type OutputRow,
+  type QuotaRow,
+} from "./schema.ts";
 
 /** Models whose answers are remembered; a quota has a handful. */
 const MODELS_MAX = 500;
@@ -15,6 +23,7 @@ export class LimiterStore {
   readonly #holds = new Map<string, Hold>();
   readonly #outputs = new Map<string, { mean: number; written: number }>();
   #quota: Quota;
+  #breaker: Breaker;
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -29,6 +38,8 @@ export class LimiterStore {
           learned: readLearned(row.learned),
         }
       : freshQuota();
+    const [broken] = sql.exec<BreakerRow>("SELECT state FROM breaker").toArray();
+    this.#breaker = readBreaker(broken?.state);
     for (const { model, mean } of sql.exec<OutputRow>("SELECT * FROM output")) {
       this.#outputs.set(model, { mean, written: mean });
     }
@@ -55,6 +66,21 @@ export class LimiterStore {
 
   get holds(): ReadonlyMap<string, Hold> {
     return this.#holds;
+  }
+
+  get breaker(): Breaker {
+    return this.#breaker;
+  }
+
+  /** Replaces what is known of the upstream's answers; the same object is no change. */
+  setBreaker(breaker: Breaker): void {
+    if (breaker === this.#breaker) return;
+    this.#breaker = breaker;
+    if (breaker.failures === 0) this.#sql.exec("DELETE FROM breaker");
+    else {
+      const state = JSON.stringify(breaker);
+      this.#sql.exec("INSERT OR REPLACE INTO breaker (id, state) VALUES (1, ?)", state);
+    }
   }
 
   /** Replaces the quota's state. */
@@ -118,4 +144,9 @@ export class LimiterStore {
 function readLearned(text: string | null): Learned {
   if (text === null) return nothingLearned();
   return learned.safeParse(JSON.parse(text)).data ?? nothingLearned();
+}
+
+function readBreaker(text: string | undefined): Breaker {
+  if (text === undefined) return freshBreaker();
+  return breaker.safeParse(JSON.parse(text)).data ?? freshBreaker();
 }

@@ -92,6 +92,9 @@ export const maxCost = z
     return z.NEVER;
   });
 
+const POOL =
+  "Uses all upstreams that serve the batch at once, and not one after the other as the first rests or is down.";
+
 const options = {
   metadata: metadata.nullish(),
   completion_window: completionWindow.default("24h"),
@@ -105,6 +108,7 @@ const options = {
   dedupe: z.boolean().default(false).meta({
     description: "Calls equal bodies once, and gives each of their tasks the answer.",
   }),
+  pool: z.boolean().default(false).meta({ description: POOL }),
   webhook: webhook.optional(),
   on_unknown: onUnknown.default("retry"),
 };
@@ -180,6 +184,10 @@ const CHANGES = {
     .nullish()
     .meta({ description: "null takes the batch's own limit away." }),
   priority: priority.nullish().meta({ description: `null is ${DEFAULT_PRIORITY}.` }),
+  pool: z
+    .boolean()
+    .nullish()
+    .meta({ description: `${POOL} null is false.` }),
   ...BUDGETS,
   metadata: metadata.nullish().meta({ description: "In place of all pairs there were." }),
 };
@@ -290,6 +298,7 @@ export const batchObject = z
       priority: z.number().int(),
       budget,
       dedupe: z.boolean(),
+      pool: z.boolean(),
       twins: z.number().int().meta({ description: "Tasks that share the call of an earlier one." }),
       webhook: z
         .object({

@@ -13,6 +13,7 @@ export const attempt = z.object({
   result: z.enum(["running", "succeeded", "failed", "retry", "throttled", "lost"]),
   status_code: z.number().int().nullable(),
   error: z.string().nullable(),
+  upstream: z.string().nullable().meta({ description: "Where its call went." }),
 });
 
 export const taskObject = z

@@ -2,6 +2,11 @@ import { z } from "zod";
 
 const limit = z.number().nullable();
 
+const downSince = z.string().nullable().meta({
+  format: "date-time",
+  description: "Since then every call failed: no answer, or 5xx. Null while it is up.",
+});
+
 /** Some models of an upstream and the limits they share, as the Limiter has them now. */
 export const quotaObject = z
   .object({
@@ -38,7 +43,8 @@ export const quotaObject = z
       description: "Nothing starts before, after a 429.",
     }),
     throttles: z.number().int().meta({ description: "429s in a row; a burst counts once." }),
-    health: z.enum(["healthy", "cooldown"]),
+    health: z.enum(["healthy", "cooldown", "down"]),
+    down_since: downSince,
   })
   .meta({ id: "Quota" });
 
@@ -52,6 +58,8 @@ export const upstreamObject = z
     models: z.array(z.string()),
     stream_chat: z.boolean(),
     timeout_ms: z.number().int(),
+    health: z.enum(["up", "down"]).meta({ description: "down when one of its quotas is." }),
+    down_since: downSince,
     quotas: z.array(quotaObject),
   })
   .meta({ id: "Upstream" });

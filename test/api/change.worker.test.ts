@@ -117,13 +117,13 @@ describe("a change that is not valid", () => {
     [
       {},
       null,
-      "takes at least one of max_concurrency, priority, max_tokens_total, max_cost, metadata",
+      "takes at least one of max_concurrency, priority, pool, max_tokens_total, max_cost, metadata",
     ],
     [{ max_concurency: 3 }, "max_concurency", "Did you mean 'max_concurrency'?"],
     [
       { webhook: null },
       "webhook",
-      "It takes max_concurrency, priority, max_tokens_total, max_cost, metadata.",
+      "It takes max_concurrency, priority, pool, max_tokens_total, max_cost, metadata.",
     ],
     [{ max_concurrency: 0 }, "max_concurrency", "at least 1"],
     [{ max_concurrency: "3" }, "max_concurrency", "number"],

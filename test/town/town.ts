@@ -323,6 +323,7 @@ const NEW: Omit<NewBatch, "batch_id" | "created_at" | "expires_at"> = {
   max_tokens_total: null,
   max_cost: null,
   dedupe: 0,
+  pool: 0,
   priority: 10,
   webhook_url: null,
   webhook_secret: null,

@@ -19,6 +19,7 @@ export type NewBatch = Pick<
   | "max_tokens_total"
   | "max_cost"
   | "dedupe"
+  | "pool"
   | "webhook_url"
   | "webhook_secret"
   | "on_unknown"
@@ -62,9 +63,9 @@ export class BatchRows {
     const opened = this.#moved(
       `INSERT OR IGNORE INTO batch (id, project, batch_id, upstream, endpoint, input_file_id,
          completion_window, metadata, max_concurrency, priority, output_expires_after_s,
-         max_tokens_total, max_cost, dedupe, webhook_url, webhook_secret, on_unknown, input_sha256,
-         call_headers, announced, source_key, created_at, expires_at, status)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
+         max_tokens_total, max_cost, dedupe, pool, webhook_url, webhook_secret, on_unknown,
+         input_sha256, call_headers, announced, source_key, created_at, expires_at, status)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'validating')
        RETURNING id`,
       row.project,
       row.batch_id,
@@ -79,6 +80,7 @@ export class BatchRows {
       row.max_tokens_total,
       row.max_cost,
       row.dedupe,
+      row.pool,
       row.webhook_url,
       row.webhook_secret,
       row.on_unknown,
@@ -202,12 +204,13 @@ export class BatchRows {
   }
 
   /** Replaces what a client may change while the batch runs. False when it has ended. */
-  setLimits(maxConcurrency: number | null, priority: number): boolean {
+  setLimits(maxConcurrency: number | null, priority: number, pool: 0 | 1 | null): boolean {
     return this.#moved(
-      `UPDATE batch SET max_concurrency = ?, priority = ?
+      `UPDATE batch SET max_concurrency = ?, priority = ?, pool = ?
        WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling') RETURNING id`,
       maxConcurrency,
       priority,
+      pool,
     );
   }
 

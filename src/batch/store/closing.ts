@@ -52,8 +52,8 @@ export class Closing {
       WHERE attempt.seq = task.seq AND attempt.verdict = 'lost')`;
     // Its call may still be answered, and what that took is counted then.
     this.#sql.exec(
-      `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error)
-       SELECT seq, attempt, claimed_at, ?, 'lost', ? FROM task WHERE state = 'running' AND ${where}`,
+      `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error, upstream)
+       SELECT seq, attempt, claimed_at, ?, 'lost', ?, upstream FROM task WHERE state = 'running' AND ${where}`,
       nowMs,
       close.error.message,
       holder,

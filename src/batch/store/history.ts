@@ -12,6 +12,8 @@ export interface AttemptRow {
   verdict: string;
   status_code: number | null;
   error: string | null;
+  /** Where its call went, by name; null of one from before that was kept. */
+  upstream: string | null;
 }
 
 /** A task and all its attempts. */
@@ -37,6 +39,7 @@ type TaskRow = {
   attempt: number;
   not_before: number;
   claimed_at: number | null;
+  upstream: string | null;
   same_as: string | null;
 };
 
@@ -44,7 +47,7 @@ type TaskRow = {
 export function readHistory(sql: Sql, customId: string): TaskHistory | undefined {
   const [task] = sql
     .exec<TaskRow>(
-      `SELECT seq, custom_id, state, attempt, not_before, claimed_at,
+      `SELECT seq, custom_id, state, attempt, not_before, claimed_at, upstream,
          (SELECT custom_id FROM task AS original WHERE original.seq = task.twin_of) AS same_as
        FROM task WHERE custom_id = ?`,
       customId,
@@ -53,8 +56,8 @@ export function readHistory(sql: Sql, customId: string): TaskHistory | undefined
   if (task === undefined) return undefined;
   const attempts: AttemptRow[] = sql
     .exec<AttemptRow & Record<string, SqlValue>>(
-      `SELECT attempt, started_at, ended_at, took_ms, verdict, status_code, error FROM attempt
-       WHERE seq = ? ORDER BY attempt`,
+      `SELECT attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream
+       FROM attempt WHERE seq = ? ORDER BY attempt`,
       task.seq,
     )
     .toArray();
@@ -73,6 +76,7 @@ export function readHistory(sql: Sql, customId: string): TaskHistory | undefined
       ended_at: outcome?.recorded_at ?? null,
       took_ms: outcome?.took_ms ?? null,
       verdict: task.state,
+      upstream: task.upstream,
       ...answerOf(outcome?.line),
     });
   }

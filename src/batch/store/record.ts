@@ -17,10 +17,20 @@ export interface Recorded {
   unauthorized: number;
   /** The report as it counted; undefined when it was too late to count. */
   verdict: Verdict | undefined;
+  /** Where its call went, by name; null where that was not kept. */
+  upstream: string | null;
   /** When its task is tried again; undefined when it has ended. */
   againAtMs?: number;
   /** Whether its task has ended without success. */
   failed?: boolean;
+}
+
+/** How the way of a call stands, when its report comes. */
+export interface Standing {
+  /** Most of its calls are answered with something other than 429. */
+  othersPass: boolean;
+  /** What is to be waited for, given that there may be other ways. */
+  waits(verdict: Verdict): Verdict;
 }
 
 type Held = {
@@ -33,8 +43,9 @@ type Held = {
 } & Done;
 
 /** What must be known of a task that is done. */
-type Done = { custom_id: string } & Pick<NeedRow, "cost" | "price"> & Reserved;
-const DONE = `custom_id, cost, price, ${RESERVED}`;
+type Done = { custom_id: string; upstream: string | null } & Pick<NeedRow, "cost" | "price"> &
+  Reserved;
+const DONE = `custom_id, upstream, cost, price, ${RESERVED}`;
 
 /** What recording writes to. */
 type Written = Pick<Store, "sql" | "counts" | "purse" | "twins">;
@@ -44,7 +55,7 @@ type Written = Pick<Store, "sql" | "counts" | "purse" | "twins">;
  * the current one changes nothing. One whose task was taken back, but not handed out again, counts:
  * the answer is there, and paid for. Saying it twice is saying it once. Run it inside a transaction.
  *
- * @param othersPass whether most of the batch's calls are answered with something other than 429.
+ * @param standing how the way stands that the call went.
  */
 export function record(
   store: Written,
@@ -53,7 +64,7 @@ export function record(
   rules: RetryRules,
   nowMs: number,
   random: number,
-  othersPass: boolean,
+  standing: (upstream: string | null) => Standing,
 ): Recorded {
   const { sql, counts, purse } = store;
   if (report.verdict.kind === "succeeded") {
@@ -74,15 +85,17 @@ export function record(
     .toArray();
   if (task === undefined) {
     countLate(store, report);
-    return { extraTokens: 0, unauthorized, verdict: undefined };
+    return { extraTokens: 0, unauthorized, verdict: undefined, upstream: null };
   }
+  const { upstream } = task;
+  const { othersPass, waits } = standing(upstream);
   const throttled = report.verdict.kind === "throttled";
   // A 429 while others are answered is about this task, not about the upstream.
   const seen = task.throttled_at_success;
   const isAlone = throttled && othersPass && seen >= 0 && succeeded > seen;
   const alone = task.throttles_alone + (isAlone ? 1 : 0);
   const verdict = alone >= THROTTLES_ALONE ? asRetry(report.verdict) : report.verdict;
-  const step = nextStep(verdict, task, rules, nowMs, random);
+  const step = nextStep(waits(verdict), task, rules, nowMs, random);
   sql.exec(
     `UPDATE task SET state = ?, failures = ?, throttles = ?, throttles_alone = ?,
        throttled_at_success = ?, not_before = ?, holder = NULL
@@ -98,7 +111,7 @@ export function record(
   );
   const said = { ...report, verdict };
   if (step.state !== "pending") return end(store, said, batchId, task, nowMs);
-  addAttempt(sql, said, task.claimed_at, nowMs);
+  addAttempt(sql, said, upstream, task.claimed_at, nowMs);
   const refused = isRefused(report) ? 1 : 0;
   const change: ProgressChange = { ...purse.spent(report.usage, task), unauthorized: refused };
   if (task.state === "running")
@@ -106,7 +119,7 @@ export function record(
   counts.add(change);
   const extraTokens = extraTokensOf(report, task.cost);
   const againAtMs = step.notBeforeMs;
-  return { extraTokens, unauthorized: unauthorized + refused, verdict, againAtMs };
+  return { extraTokens, unauthorized: unauthorized + refused, verdict, upstream, againAtMs };
 }
 
 /** running → succeeded, which is what most reports say, without reading the task first. */
@@ -149,8 +162,9 @@ function end(
   change[ok ? "output_bytes" : "error_bytes"] = byteLength(line) + 1;
   counts.add(change);
   twins.endedOne(report.seq, outputLineStem(batchId), nowMs);
+  const { upstream } = task;
   const extraTokens = extraTokensOf(report, task.cost);
-  return { extraTokens, unauthorized: now, verdict, failed: !ok };
+  return { extraTokens, unauthorized: now, verdict, upstream, failed: !ok };
 }
 
 /**
@@ -201,13 +215,19 @@ function extraTokensOf({ verdict, usage }: Report, cost: number): number {
   return verdict.kind === "retry" ? 0 : -cost;
 }
 
-function addAttempt(sql: Sql, report: Report, startedAtMs: number, nowMs: number): void {
+function addAttempt(
+  sql: Sql,
+  report: Report,
+  upstream: string | null,
+  startedAtMs: number,
+  nowMs: number,
+): void {
   const { result } = report;
   // In place of "lost", if it was taken for that: the attempt is over now, and counts no second time.
   sql.exec(
     `INSERT OR REPLACE INTO attempt
-       (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+       (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     report.seq,
     report.attempt,
     startedAtMs,
@@ -216,5 +236,6 @@ function addAttempt(sql: Sql, report: Report, startedAtMs: number, nowMs: number
     report.verdict.kind,
     result.kind === "answered" ? result.status : null,
     result.kind === "answered" ? `The upstream answered ${result.status}.` : result.message,
+    upstream,
   );
 }

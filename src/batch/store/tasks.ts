@@ -53,6 +53,7 @@ export class Tasks {
   readonly #purse: Purse;
   /** No task before this one is fresh (never attempted). Derived, so never stored. */
   #firstFresh: number | undefined;
+  #runningBy: { counts: object; by: ReadonlyMap<string | null, number> } | undefined;
 
   constructor(sql: Sql, counts: Progress, purse: Purse) {
     this.#sql = sql;
@@ -161,6 +162,7 @@ export class Tasks {
    * pending → running. Claims the next tasks for a holder; see {@link next}.
    *
    * @param tokensOf what a call has reserved of its quota: its `cost` from now on.
+   * @param upstream where its call goes, by name.
    */
   claim(
     limit: number,
@@ -168,16 +170,18 @@ export class Tasks {
     maxBytes: number,
     nowMs: number,
     tokensOf: (row: NeedRow) => number = ({ cost }) => cost,
+    upstream: string | null = null,
   ): Claimed[] {
     const open = this.#next<Open & { body: string }>(BODIES, limit, maxBytes, nowMs);
     if (open.length === 0) return [];
     const moved = this.#sql.exec<{ seq: number; attempt: number }>(
       `UPDATE task SET state = 'running', attempt = attempt + 1, holder = ?, claimed_at = ?,
-         reserved_tokens = 0, reserved_cost = 0, cost = next.value ->> 1
+         upstream = ?, reserved_tokens = 0, reserved_cost = 0, cost = next.value ->> 1
        FROM json_each(?) AS next
        WHERE task.seq = next.value ->> 0 AND state = 'pending' RETURNING seq, attempt`,
       holder,
       nowMs,
+      upstream,
       JSON.stringify(open.map(({ row }) => [row.seq, tokensOf(row)])),
     );
     const attempts = new Map<number, number>();
@@ -206,8 +210,8 @@ export class Tasks {
     const theirs = `holder = ? AND state = 'running'
       AND seq || ':' || attempt NOT IN (SELECT value FROM json_each(?))`;
     this.#sql.exec(
-      `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error)
-       SELECT seq, attempt, claimed_at, ?, 'lost', ? FROM task WHERE ${theirs}`,
+      `INSERT OR IGNORE INTO attempt (seq, attempt, started_at, ended_at, verdict, error, upstream)
+       SELECT seq, attempt, claimed_at, ?, 'lost', ?, upstream FROM task WHERE ${theirs}`,
       nowMs,
       "The consumer that had this task was not heard again; whether it called is not known.",
       holder,
@@ -230,6 +234,7 @@ export class Tasks {
   /** Forgets what was derived: after a transaction that was undone. */
   reset(): void {
     this.#firstFresh = undefined;
+    this.#runningBy = undefined;
   }
 
   /** failed | cancelled | expired → pending, with all their attempts anew; outcomes go. */
@@ -237,20 +242,20 @@ export class Tasks {
     // An attempt that ended its task is known by the outcome alone, which goes.
     this.#sql.exec(
       `INSERT OR IGNORE INTO attempt
-         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error)
+         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream)
        SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed',
          line ->> '$.response.status_code', coalesce(line ->> '$.error.message',
-           'The upstream answered ' || (line ->> '$.response.status_code') || '.')
+           'The upstream answered ' || (line ->> '$.response.status_code') || '.'), upstream
        FROM task JOIN outcome USING (seq) WHERE state = 'failed' AND claimed_at IS NOT NULL`,
     );
     // The attempt that ended a task had no row of its own; its outcome goes now.
     this.#sql.exec(
       `INSERT OR IGNORE INTO attempt
-         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error)
+         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream)
        SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed',
          json_extract(line, '$.response.status_code'),
          coalesce(json_extract(line, '$.error.message'),
-           'The upstream answered ' || json_extract(line, '$.response.status_code') || '.')
+           'The upstream answered ' || json_extract(line, '$.response.status_code') || '.'), upstream
        FROM outcome JOIN task USING (seq) WHERE ok = 0 AND claimed_at IS NOT NULL`,
     );
     // Never the last place, which is the end's: places only grow.
@@ -277,6 +282,21 @@ export class Tasks {
       twins_pending: moved.filter(({ is_twin }) => is_twin === 1).length,
     });
     return moved.length;
+  }
+
+  /** Calls in flight by the upstream they went to; null for those claimed before it was kept. */
+  runningBy(): ReadonlyMap<string | null, number> {
+    const counts = this.#counts.get();
+    // Whatever moves a task makes a new row of counts.
+    if (this.#runningBy?.counts !== counts) {
+      const rows = this.#sql.exec<{ upstream: string | null; running: number }>(
+        `SELECT upstream, count(*) AS running FROM task INDEXED BY task_held
+         WHERE state = 'running' GROUP BY upstream`,
+      );
+      const by = new Map([...rows].map(({ upstream, running }) => [upstream, running]));
+      this.#runningBy = { counts, by };
+    }
+    return this.#runningBy.by;
   }
 
   #hasTwins(): boolean {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readOutcomes } from "../../../src/batch/store/outcomes.ts";
-import { record } from "../../../src/batch/store/record.ts";
+import { record, type Standing } from "../../../src/batch/store/record.ts";
 import type { Store } from "../../../src/batch/store/store.ts";
 import {
   countsByState,
@@ -13,9 +13,11 @@ import {
 
 const NOW = 1_800_000_000_000;
 const BYTES = 1_000_000;
+/** A way beside which there is no other, and whose other calls are answered. */
+const FREE = (): Standing => ({ othersPass: true, waits: (verdict) => verdict });
 const note = (store: Store, ...reports: ReturnType<typeof report>[]) =>
   store.transaction(() => {
-    for (const one of reports) record(store, one, "batch_x", RULES, NOW, 0.5, true);
+    for (const one of reports) record(store, one, "batch_x", RULES, NOW, 0.5, FREE);
   });
 
 /** After every step the kept counts are those of the rows, and every final task has one outcome. */

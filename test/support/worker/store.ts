@@ -32,6 +32,7 @@ export function newBatch(change: Partial<NewBatch> = {}): NewBatch {
     max_tokens_total: null,
     max_cost: null,
     dedupe: 0,
+    pool: 0,
     webhook_url: null,
     webhook_secret: null,
     on_unknown: "retry",

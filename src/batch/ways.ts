@@ -1,0 +1,267 @@
+import type { Route } from "../config/routes.ts";
+import { REFUSED_MANY, refusedShare } from "../core/pace.ts";
+import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import type { Assignment } from "./exchange.ts";
+import { type Floor, type News, NO_TURN, Permits, type Turn } from "./permits.ts";
+import type { Standing } from "./store/record.ts";
+
+/** The Batch's side; see dispatch.ts. What a {@link Floor} has is for one way, this is for all. */
+export interface Field {
+  nowMs(): number;
+  /** The ways of its calls, in the order of the configuration. */
+  routes(): readonly Route[];
+  /** The quota to ask where there is no way any more. */
+  quota(): string;
+  /** Whether all ways are used at once. */
+  pool(): boolean;
+  weight(): number;
+  /** Calls in flight. */
+  running(): number;
+  /** The same by the upstream they went to; null is one that was not written down. */
+  runningBy(): ReadonlyMap<string | null, number>;
+  costs(want: number, meanOutput: number | null): number[];
+  ready(): number;
+  served(): boolean;
+  called(): void;
+  /** @throws when storage fails. */
+  claim(holder: string, startInMs: readonly number[], to: Destination): Assignment[];
+  acquire(said: Omit<AcquireRequest, "ref">): Promise<AcquireReply>;
+}
+
+/** Where claimed tasks are called. */
+export interface Destination {
+  /** The upstream's name. */
+  upstream: string;
+  /** Tokens of its latest answers, in the mean; null while none is known. */
+  meanOutput: number | null;
+}
+
+/** One way of a batch's calls. */
+interface Way extends Destination {
+  quota: string;
+  route: Route | undefined;
+  permits: Permits;
+  /** Part of its latest answers that were 429s. Derived, so never stored. */
+  refusedShare: number;
+}
+
+/** An upstream that rests for longer than this is not waited for where there is another way. */
+const RESTS_MS = 1_000;
+/** After a 429 with a wait that is longer the whole quota rests, so its task need not wait, too. */
+const TOLD_MS = 2_000;
+
+/**
+ * The ways of a batch's calls: the upstreams that serve its models, each with its own quota, and so
+ * with permits of its own. The first is used as long as it neither rests nor is down, and then the
+ * next one; or all of them, the first before the others, when the batch is a pool. Each turn begins
+ * with the first way, so it is used again as soon as its Limiter has something.
+ */
+export class Ways {
+  readonly #field: Field;
+  readonly #known = new Map<string, Way>();
+  #listed: { routes: readonly Route[]; ways: [Way, ...Way[]] } | undefined;
+  /** Turns under way by holder: one that was dropped asks no further. */
+  readonly #turns = new Map<string, object>();
+
+  constructor(field: Field) {
+    this.#field = field;
+  }
+
+  /** Up to `want` tasks for a conversation, claimed in its name. Never throws. */
+  async turn(holder: string, want: number): Promise<Turn> {
+    const [first, ...others] = this.#list();
+    if (others.length === 0) return first.permits.turn(holder, want);
+    const me = {};
+    this.#turns.set(holder, me);
+    let sum = await first.permits.turn(holder, want);
+    let before = first;
+    for (const way of others) {
+      const left = want - sum.tasks.length;
+      // All that was asked for was granted: there is nothing that may be handed out.
+      if (left <= 0 || sum.retryInMs === null) break;
+      if (!this.#field.pool() && isOpen(before)) break;
+      if (this.#turns.get(holder) !== me) return sum;
+      sum = joined(sum, await way.permits.turn(holder, left));
+      before = way;
+    }
+    if (this.#turns.get(holder) === me) this.#turns.delete(holder);
+    return sum;
+  }
+
+  /** What a conversation without lanes is told. */
+  get idle(): Turn {
+    const used = this.#used();
+    return { ...NO_TURN, contended: used.every(({ permits }) => permits.idle.contended) };
+  }
+
+  /** Ends a holder's turns that still wait; see {@link Permits.drop}. */
+  drop(holder: string): void {
+    this.#turns.delete(holder);
+    for (const { permits } of this.#list()) permits.drop(holder);
+  }
+
+  /** Whether a holder waits for a Limiter here. */
+  waits(holder: string): boolean {
+    return this.#list().some(({ permits }) => permits.waits(holder));
+  }
+
+  /** There may be calls for the batch, whatever was said before: of a quota, or of all. */
+  wake(quota?: string): void {
+    for (const way of this.#list()) {
+      if (quota === undefined || way.quota === quota) way.permits.wake();
+    }
+  }
+
+  /** Whether a Limiter knows other than the truth. */
+  owes(): boolean {
+    return this.#list().some((way) => this.#owes(way));
+  }
+
+  /** Tells the Limiters what they do not know, and what must not go stale. @returns whether it got there. */
+  async tell(): Promise<boolean> {
+    const ways = this.#list();
+    const due = ways.filter((way) => ways.length === 1 || this.#held(way) > 0 || this.#owes(way));
+    const told = await Promise.all(due.map(({ permits }) => permits.tell()));
+    return told.every((got) => got);
+  }
+
+  /**
+   * Tells those that would not hear it soon by being asked.
+   *
+   * @returns undefined when there is nobody to tell.
+   */
+  settle(turn: Turn, end: boolean): Promise<unknown> | undefined {
+    const due = this.#list().filter((way) => {
+      const gave = turn.tasks.some(({ upstream }) => upstream === way.upstream);
+      const soon = gave || (!end && this.#isUsed(way) && way.permits.asksSoon());
+      return !soon && this.#owes(way);
+    });
+    return due.length === 0 ? undefined : Promise.all(due.map(({ permits }) => permits.tell()));
+  }
+
+  /** Notes what a call's report tells of its upstream. */
+  note(upstream: string | null, news: News): void {
+    const way = this.#of(upstream);
+    if (way === undefined) return;
+    way.refusedShare = refusedShare(way.refusedShare, news.accepted ?? 0, news.refused ?? 0);
+    way.permits.note(news);
+    // The probe came back: what was said while it was out is over.
+    if (way.permits.isDown && (news.alive ?? 0) > 0) way.permits.wake();
+  }
+
+  /** How the way of a call stands. */
+  standing(upstream: string | null): Standing {
+    const way = this.#of(upstream);
+    const elsewhere = this.#list().some((other) => other !== way && isOpen(other));
+    return {
+      othersPass: (way?.refusedShare ?? 0) < REFUSED_MANY,
+      waits: (verdict) => {
+        if (!elsewhere || !("afterMs" in verdict)) return verdict;
+        const left =
+          verdict.kind === "throttled"
+            ? (verdict.afterMs ?? 0) > TOLD_MS
+            : way?.permits.isDown === true;
+        return left ? { kind: verdict.kind } : verdict;
+      },
+    };
+  }
+
+  /** The ways that are used now: all of a pool, else the first that neither rests nor is down. */
+  inUse(): Route[] {
+    return this.#used().flatMap(({ route }) => route ?? []);
+  }
+
+  #used(): readonly Way[] {
+    const ways = this.#list();
+    return this.#field.pool() ? ways : [ways.find(isOpen) ?? ways[0]];
+  }
+
+  #isUsed(way: Way): boolean {
+    const ways = this.#list();
+    if (this.#field.pool() || way === ways[0]) return true;
+    return ways.slice(0, ways.indexOf(way)).every((before) => !isOpen(before));
+  }
+
+  #owes(way: Way): boolean {
+    return way.permits.owes() || (way.permits.wants && !this.#isUsed(way));
+  }
+
+  #of(upstream: string | null): Way | undefined {
+    const ways = this.#list();
+    if (ways.length === 1 || upstream === null) return ways[0];
+    return ways.find((way) => way.upstream === upstream);
+  }
+
+  /** Calls in flight on a way; calls from before they were told apart are the first's. */
+  #held(way: Way): number {
+    const [first, ...others] = this.#list();
+    if (others.length === 0) return this.#field.running();
+    const by = this.#field.runningBy();
+    return (by.get(way.upstream) ?? 0) + (way === first ? (by.get(null) ?? 0) : 0);
+  }
+
+  #list(): readonly [Way, ...Way[]] {
+    const routes = this.#field.routes();
+    if (this.#listed?.routes === routes) return this.#listed.ways;
+    const [first, ...others] = routes.map((route) => this.#wayOf(route));
+    const ways: [Way, ...Way[]] = [first ?? this.#wayOf(undefined), ...others];
+    this.#listed = { routes, ways };
+    return ways;
+  }
+
+  #wayOf(route: Route | undefined): Way {
+    const quota = route?.quota.name ?? this.#field.quota();
+    const key = route === undefined ? "" : quota;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const field = this.#field;
+    const floor: Floor = {
+      nowMs: () => field.nowMs(),
+      weight: () => field.weight(),
+      held: () => this.#held(way),
+      costs: (want) => field.costs(want, way.meanOutput),
+      ready: () => (this.#isUsed(way) ? field.ready() : 0),
+      served: () => field.served(),
+      called: () => field.called(),
+      meanOutput: (tokens) => {
+        way.meanOutput = tokens;
+      },
+      claim: (holder, startInMs) => field.claim(holder, startInMs, way),
+      acquire: (said) => {
+        const elsewhere = this.#list().length > 1 ? ("probe" as const) : undefined;
+        return field.acquire({ quota, elsewhere, ...said });
+      },
+    };
+    const way: Way = {
+      quota,
+      route,
+      upstream: route?.upstream.name ?? "",
+      meanOutput: null,
+      refusedShare: 0,
+      permits: new Permits(floor),
+    };
+    this.#known.set(key, way);
+    return way;
+  }
+}
+
+/** Whether a way's upstream neither rests nor is down, as far as is known. */
+function isOpen({ permits }: Way): boolean {
+  return !permits.isDown && permits.restsMs <= RESTS_MS;
+}
+
+/** What two ways gave for one turn; the second had what the first left. */
+function joined(first: Turn, second: Turn): Turn {
+  const retryInMs =
+    first.retryInMs === null || second.retryInMs === null
+      ? null
+      : Math.min(first.retryInMs, second.retryInMs);
+  const blocked = [first.blockedBy, second.blockedBy];
+  return {
+    tasks: [...first.tasks, ...second.tasks],
+    retryInMs,
+    blockedBy: blocked.includes("calls") ? "calls" : retryInMs === null ? null : "rate",
+    contended: first.contended && second.contended,
+    invite: first.invite ?? second.invite,
+  };
+}
