@@ -70,6 +70,7 @@ export class Dispatch {
       runningBy: () => store.tasks.runningBy(),
       costs: (want, meanOutput) => this.#costs(want, meanOutput),
       ready: () => this.#ready(MORE_MAX),
+      idle: () => !isActive(this.#row()) || this.#waiting() === 0,
       served: () => store.holders.count() > 0,
       called: () => this.called(),
       claim: (holder, startInMs, to) => this.#claim(holder, startInMs, to),
@@ -255,14 +256,18 @@ export class Dispatch {
   /** How long until there may be something for a conversation; null when nothing will come. */
   #waitMs(retryInMs: number | null): number | null {
     const nowMs = this.#world.nowMs();
-    const { pending, twins_pending } = this.#store.progress();
-    // Twins are not handed out.
-    if (pending === twins_pending) return null;
+    if (this.#waiting() === 0) return null;
     if (retryInMs !== null) return retryInMs;
     if (this.#ready(1) > 0) return POLL_MS;
     const dueMs = this.#store.tasks.nextDueMs(nowMs);
     // None is parked, yet none is ready: the batch has as many calls in flight as it allows.
     return dueMs === undefined ? POLL_MS : Math.max(1, dueMs - nowMs);
+  }
+
+  /** Tasks that are to be handed out sooner or later: twins are not. */
+  #waiting(): number {
+    const { pending, twins_pending } = this.#store.progress();
+    return pending - twins_pending;
   }
 
   /** Tasks that may be handed out now, by time and by the batch's own limit, counted up to `cap`. */
@@ -341,14 +346,14 @@ export class Dispatch {
     });
     if (count === 0) return;
     this.#world.background(this.#pointers.send(refOf(row), count, nowMs));
-    for (const { quota } of routes) {
+    this.ways.announce((quota) => {
       this.#world.background(
         this.#world
-          .announce(quota.name, refOf(row), row.priority, ready)
+          .announce(quota, refOf(row), row.priority, ready)
           // Nobody is invited then; the pointers are on their way all the same.
           .catch(() => undefined),
       );
-    }
+    });
   }
 
   /** The ways of the batch's calls; the same list as long as they are the same. */

@@ -165,6 +165,11 @@ export class Permits {
     return this.#wants;
   }
 
+  /** The Limiter was told in another way that the batch wants calls. */
+  announced(): void {
+    this.#wants = true;
+  }
+
   /** What a conversation without lanes is told: it asks for nothing. */
   get idle(): Turn {
     return { ...NO_TURN, contended: this.#contended };

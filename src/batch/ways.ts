@@ -21,6 +21,8 @@ export interface Field {
   runningBy(): ReadonlyMap<string | null, number>;
   costs(want: number, meanOutput: number | null): number[];
   ready(): number;
+  /** Whether no task will be handed out as things are. */
+  idle(): boolean;
   served(): boolean;
   called(): void;
   /** @throws when storage fails. */
@@ -171,6 +173,14 @@ export class Ways {
     return this.#used().flatMap(({ route }) => route ?? []);
   }
 
+  /** Says to the quotas in use that the batch wants calls, before anybody asks for them. */
+  announce(say: (quota: string) => void): void {
+    for (const { quota, permits } of this.#used()) {
+      permits.announced();
+      say(quota);
+    }
+  }
+
   #used(): readonly Way[] {
     const ways = this.#list();
     return this.#field.pool() ? ways : [ways.find(isOpen) ?? ways[0]];
@@ -183,7 +193,10 @@ export class Ways {
   }
 
   #owes(way: Way): boolean {
-    return way.permits.owes() || (way.permits.wants && !this.#isUsed(way));
+    if (way.permits.owes()) return true;
+    // One that is asked no more would take the batch for waiting, and keep calls for it.
+    if (this.#list().length === 1 || !way.permits.wants) return false;
+    return !this.#isUsed(way) || this.#field.idle();
   }
 
   #of(upstream: string | null): Way | undefined {

@@ -21,6 +21,8 @@ export interface Call {
   readonly conversation: Conversation;
   readonly seq: number;
   readonly attempt: number;
+  /** Where it goes. */
+  readonly upstream: string;
   readonly startMs: number;
   /** When it ends where there are no faults. */
   readonly endMs: number;
@@ -197,13 +199,14 @@ export class Conversation implements Seeker {
   answered(reply: ExchangeReply, leaving: boolean, nowMs: number, tookMs: () => number): void {
     this.#broken = 0;
     this.#said = [];
-    for (const { seq, attempt, startInMs } of reply.tasks) {
+    for (const { seq, attempt, upstream, startInMs } of reply.tasks) {
       this.#inFlight.set(`${seq}:${attempt}`, { seq, attempt });
       const startMs = Math.ceil(nowMs + startInMs);
       const endMs = startMs + tookMs();
       const latestMs = startMs + 30_000;
       this.invocation.spend();
-      this.invocation.calls.push({ conversation: this, seq, attempt, startMs, endMs, latestMs });
+      const call = { conversation: this, seq, attempt, upstream, startMs, endMs, latestMs };
+      this.invocation.calls.push(call);
     }
     this.#state = "waiting";
     this.invocation.lanes.give(this.#want - reply.tasks.length);

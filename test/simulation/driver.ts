@@ -79,6 +79,7 @@ class Driver {
     const simulation = this.#simulation;
     simulation.say("-- faults stop --");
     simulation.chaos = false;
+    simulation.down.clear();
     for (const { engine, gone } of simulation.batches) if (!gone) engine.resume();
     await this.#until("every batch has ended", CALM_MS, () =>
       simulation.batches.every(

@@ -38,7 +38,7 @@ export function drawIntake(plan: Plan, chance: Chance, number: number, nowMs: nu
     max_tokens_total: chance.maybe(plan.budgets) ? chance.between(1, 3_000) : null,
     max_cost: chance.maybe(plan.budgets / 2) ? chance.between(1, 8_000) : null,
     dedupe: chance.maybe(0.25) ? 1 : 0,
-    pool: 0,
+    pool: chance.maybe(plan.pools) ? 1 : 0,
     webhook_url: webhook ? "https://receiver.test/hook" : null,
     webhook_secret: webhook ? "whsec_dGVzdA==" : null,
     on_unknown: chance.maybe(0.3) ? "fail" : "retry",

@@ -84,6 +84,7 @@ type TaskRow = {
   failures: number;
   not_before: number;
   holder: string | null;
+  upstream: string | null;
 };
 type OutcomeRow = { seq: number; ok: number; line: string; bytes: number };
 
@@ -99,6 +100,8 @@ export class Ledger {
   readonly #batch: SimulatedBatch;
   /** Who was told of each attempt. */
   readonly #assigned = new Map<string, string>();
+  /** Where each attempt's call goes. */
+  readonly #sentTo = new Map<string, string>();
   /** Who claimed each attempt. */
   readonly #claimed = new Map<string, string>();
   /** How many calls of each task failed. */
@@ -117,8 +120,9 @@ export class Ledger {
 
   /** Notes what the Batch handed to a conversation. */
   assigned(holder: string, tasks: readonly Assignment[]): void {
-    for (const { seq, attempt } of tasks) {
+    for (const { seq, attempt, upstream } of tasks) {
       const key = `${seq}/${attempt}`;
+      this.#sentTo.set(key, upstream);
       const before = this.#assigned.get(key);
       if (before !== undefined) {
         this.#fail(`attempt ${key} was given to ${before} and again to ${holder}`);
@@ -169,11 +173,11 @@ export class Ledger {
     }
   }
 
-  /** Checks everything that concerns this batch alone. @returns its calls in flight. */
-  check(nowMs: number): number {
+  /** Checks everything that concerns this batch alone. */
+  check(nowMs: number): void {
     const { file } = this.#batch;
     // What nobody has used is as it was.
-    if (!file.touched) return this.#claims.length;
+    if (!file.touched) return;
     file.touched = false;
     this.#checkChanges();
     const row = this.row();
@@ -182,7 +186,7 @@ export class Ledger {
       "SELECT seq, ok, line, octet_length(line) + 1 AS bytes FROM outcome ORDER BY seq",
     );
     const [progress] = file.rows<ProgressRow>("SELECT * FROM progress");
-    if (progress === undefined) return this.#fail("has no progress");
+    if (progress === undefined) throw new Violation(`${this.#batch.name} has no progress`);
     this.#checkCounts(progress, tasks, outcomes);
     this.#checkOutcomes(tasks, outcomes);
     this.#checkPlaces(row, outcomes);
@@ -203,7 +207,12 @@ export class Ledger {
     if (ended && row.told_status === row.status) this.#checkNoted(row, progress);
     if (!this.#batch.alarming) this.#checkAlarm(row, progress, tasks, nowMs);
     this.#claims = tasks.filter(({ state }) => state === "running");
-    return progress.running;
+    for (const { seq, attempt, upstream } of this.#claims) {
+      const to = this.#sentTo.get(`${seq}/${attempt}`);
+      if (to !== undefined && to !== upstream) {
+        this.#fail(`task ${seq} is called at ${to}, and its row says ${upstream}`);
+      }
+    }
   }
 
   /** The project knows how an ended batch ended. */
@@ -425,20 +434,27 @@ function rowsOf(file: SimulatedBatch["file"]): Parameters<typeof hashOutcomes>[0
 /** Checks all that must hold after every step. @throws {Violation} naming what does not. */
 export function checkAll(simulation: Simulation): void {
   if (simulation.failure) throw simulation.failure;
-  const { nowMs, limiter, plan } = simulation;
-  let running = 0;
-  let excused = false;
-  for (const batch of simulation.batches) {
-    if (batch.gone) continue;
-    const here = batch.ledger.check(nowMs);
-    running += here;
-    // The one excuse: the Limiter forgets a batch whose every word was lost for so long.
-    const heardAtMs = limiter.heardAtMs(batch.ref) ?? 0;
-    if (here > 0 && nowMs - heardAtMs > HOLD_TTL_MS) excused = true;
-  }
-  const most = plan.config.upstreams[0]?.quotas[0].limits.maxConcurrency ?? 0;
-  if (running > most && !excused) {
-    throw new Violation(`${running} calls are in flight upstream, and at most ${most} may be`);
+  const { nowMs, limiters, plan, batches } = simulation;
+  for (const { ledger, gone } of batches) if (!gone) ledger.check(nowMs);
+  for (const limiter of limiters) {
+    const { quota } = limiter;
+    let running = 0;
+    let excused = false;
+    for (const { ledger, ref, gone } of batches) {
+      if (gone) continue;
+      const here = ledger.claims.filter(({ upstream }) => upstream === quota).length;
+      running += here;
+      // The one excuse: the Limiter forgets a batch whose every word was lost for so long.
+      const heardAtMs = limiter.heardAtMs(ref) ?? 0;
+      if (here > 0 && nowMs - heardAtMs > HOLD_TTL_MS) excused = true;
+    }
+    const upstream = plan.config.upstreams.find(({ name }) => name === quota);
+    const most = upstream?.quotas[0].limits.maxConcurrency ?? 0;
+    if (running > most && !excused) {
+      throw new Violation(
+        `${running} calls are in flight upstream at ${quota}, and at most ${most} may be`,
+      );
+    }
   }
   checkOrphans(simulation);
 }

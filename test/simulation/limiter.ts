@@ -4,11 +4,12 @@ import { LimiterEngine } from "../../src/limiter/engine.ts";
 import { type HoldRow, migrations } from "../../src/limiter/schema.ts";
 import { LimiterStore } from "../../src/limiter/store.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
-import type { Simulation } from "./simulation.ts";
+import { type Simulation, Violation } from "./simulation.ts";
 import { type Handle, SqliteFile } from "./sqlite.ts";
 
-/** The Limiter object of the one upstream. */
+/** The Limiter object of one upstream. */
 export class SimulatedLimiter {
+  readonly quota: string;
   readonly file = new SqliteFile(migrations);
   readonly #simulation: Simulation;
   /** When each batch's own word on its calls in flight last arrived. */
@@ -16,7 +17,8 @@ export class SimulatedLimiter {
   #handle: Handle;
   #engine: LimiterEngine;
 
-  constructor(simulation: Simulation) {
+  constructor(simulation: Simulation, quota: string) {
+    this.quota = quota;
     this.#simulation = simulation;
     [this.#handle, this.#engine] = this.#start();
   }
@@ -24,9 +26,20 @@ export class SimulatedLimiter {
   acquire(request: AcquireRequest): AcquireReply {
     const { nowMs, chance, plan } = this.#simulation;
     this.#heardAtMs.set(request.ref.batch_id, nowMs);
+    if (request.quota !== this.quota) {
+      throw new Violation(`the Limiter of ${this.quota} was asked for ${request.quota}`);
+    }
     const limits = quotaNamed(plan.config.upstreams, request.quota)?.limits;
     const { reply, wake } = this.#engine.acquire(request, limits, nowMs, chance.next());
-    for (const ref of wake) this.#simulation.call(ref);
+    for (const ref of wake) this.#simulation.call(ref, this);
+    if (reply.down) {
+      this.#simulation.say(
+        `    ${this.quota} is known to be down, ${reply.startInMs.length} may go`,
+      );
+    }
+    if (reply.down && request.elsewhere !== undefined && reply.startInMs.length > 1) {
+      throw new Violation(`${reply.startInMs.length} calls may go to ${this.quota}, which is down`);
+    }
     return reply;
   }
 

@@ -5,7 +5,7 @@ import { type Call, Invocation } from "./consumer.ts";
 import { Exchange } from "./exchange.ts";
 import { drawIntake } from "./intake.ts";
 import type { Simulation } from "./simulation.ts";
-import { draw } from "./upstream.ts";
+import { draw, drawUnanswered } from "./upstream.ts";
 
 /** Something that can happen next. */
 export interface Move {
@@ -101,7 +101,7 @@ function consumerMoves(simulation: Simulation, all: Move[]): void {
       if (nowMs < (chaos ? call.startMs : call.endMs)) continue;
       all.push({
         weight: 1.5,
-        name: `call ${seq}/${attempt} of ${conversation.batch.name} in ${conversation.holder} ends`,
+        name: `call ${seq}/${attempt} of ${conversation.batch.name} in ${conversation.holder} to ${call.upstream} ends`,
         latestMs: call.latestMs,
         run: () => endCall(simulation, invocation, call),
       });
@@ -130,7 +130,11 @@ function endCall(simulation: Simulation, invocation: Invocation, call: Call): vo
   const answers = chaos
     ? plan.answers
     : { succeeded: 1, failed: 0, retry: 0, throttled: 0, unauthorized: 0 };
-  const report = draw(chance, answers, call.seq, call.attempt);
+  const { seq, attempt, upstream } = call;
+  const isDown = simulation.down.has(upstream);
+  const report = isDown
+    ? drawUnanswered(chance, seq, attempt)
+    : draw(chance, answers, seq, attempt);
   simulation.say(`    ${report.verdict.kind}`);
   call.conversation.batch.ledger.called(report);
   invocation.finish(call, report);
@@ -234,7 +238,8 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
     add(faults.poke, "poke", () => engine.poke());
     add(faults.change, "change", () => {
       const max_concurrency = chance.maybe(0.2) ? null : chance.between(1, 6);
-      const change = { max_concurrency, ...drawBudget(chance, plan.budgets) };
+      const pool = chance.maybe(plan.pools / 2) ? { pool: chance.maybe(0.5) } : {};
+      const change = { max_concurrency, ...pool, ...drawBudget(chance, plan.budgets) };
       const changed = engine.change(change);
       simulation.say(`    ${JSON.stringify(change)}: ${changed.ok ? "done" : "refused"}`);
     });
@@ -288,11 +293,24 @@ function crashMoves(simulation: Simulation, all: Move[]): void {
       run: () => evictBatch(simulation, batch),
     });
   }
-  all.push({
-    weight: faults.evictLimiter,
-    name: "the Limiter is evicted",
-    run: () => simulation.limiter.evict(),
-  });
+  for (const limiter of simulation.limiters) {
+    const { quota } = limiter;
+    all.push({
+      weight: faults.evictLimiter,
+      name: `the Limiter of ${quota} is evicted`,
+      run: () => limiter.evict(),
+    });
+    const isDown = simulation.down.has(quota);
+    all.push({
+      // Down for longer than up: calls must find out, and be made elsewhere.
+      weight: isDown ? faults.outage / 10 : faults.outage,
+      name: `${quota} ${isDown ? "is back" : "goes down"}`,
+      run: () => {
+        if (isDown) simulation.down.delete(quota);
+        else simulation.down.add(quota);
+      },
+    });
+  }
 }
 
 function evictBatch(simulation: Simulation, batch: SimulatedBatch): void {

@@ -1,3 +1,4 @@
+import type { Upstream } from "../../src/config/upstreams.ts";
 import type { Config } from "../../src/config.ts";
 import type { Chance } from "./chance.ts";
 
@@ -28,6 +29,8 @@ export interface Faults {
   remove: number;
   /** Alarms that come late. */
   lateAlarm: number;
+  /** An upstream answers nobody for a while. */
+  outage: number;
 }
 
 /** How likely each answer of the upstream is. */
@@ -47,6 +50,8 @@ export interface Plan {
   batches: number;
   /** How likely a batch has a budget, of either kind. */
   budgets: number;
+  /** How likely a batch is a pool. */
+  pools: number;
   /** Consumer invocations that the queue runs at once. */
   consumers: number;
   faults: Faults;
@@ -61,37 +66,14 @@ export function drawPlan(chance: Chance): Plan {
   const calm = chance.maybe(0.08);
   const at = (weight: number) =>
     calm || chance.maybe(0.5) ? 0 : weight * (0.3 + chance.next() * 1.7);
-  const maybe = <T>(probability: number, value: T) =>
-    chance.maybe(probability) ? value : undefined;
-  const rpm = maybe(0.4, chance.pick([30, 120, 600, 6000]));
+  const names = chance.maybe(0.4) ? ["default"] : ["default", "second"];
+  const outage = at(1);
   return {
     config: {
       apiKeys: [],
       adminKey: undefined,
       quotas: { openBatches: null, waitingTasks: null, storedBytes: null, requestsPerMinute: null },
-      upstreams: [
-        {
-          name: "default",
-          baseUrl: "http://upstream.test/v1",
-          apis: ["openai"],
-          models: ["*"],
-          quotas: [
-            {
-              name: "default",
-              models: ["*"],
-              limits: {
-                rpm,
-                burst: rpm === undefined ? undefined : maybe(0.5, chance.between(1, 10)),
-                tpm: maybe(0.2, chance.pick([20_000, 200_000])),
-                maxConcurrency: chance.between(1, 8),
-              },
-            },
-          ],
-          timeoutMs: 30_000,
-          streamChat: false,
-          idleTimeoutMs: 60_000,
-        },
-      ],
+      upstreams: names.map((name) => drawUpstream(name, names.length > 1 ? 3 : 8, chance)),
       prices: [
         { pattern: "m", price: { input: 1_000_000, cachedInput: 500_000, output: 4_000_000 } },
         { pattern: "*", price: { input: 3_333_333, cachedInput: 0, output: 7_777_777 } },
@@ -104,9 +86,11 @@ export function drawPlan(chance: Chance): Plan {
       claimTtlMs: chance.pick([5_000, 10_000, 30_000]),
       retry: { maxAttempts: chance.between(1, 4), baseMs: 500, maxMs: 60_000 },
     },
-    steps: chance.between(60, 240),
+    // It takes some calls to go down, some to come back.
+    steps: chance.between(60, 240) + (outage > 0 ? 240 : 0),
     batches: chance.between(1, 4),
     budgets: chance.maybe(0.35) ? 0.5 : 0,
+    pools: chance.pick([0, 0.5, 1]),
     consumers: chance.between(1, 4),
     faults: {
       rpc: at(0.12),
@@ -125,6 +109,7 @@ export function drawPlan(chance: Chance): Plan {
       poke: at(0.1),
       remove: at(0.1),
       lateAlarm: at(0.4),
+      outage,
     },
     answers: {
       succeeded: 6,
@@ -133,6 +118,29 @@ export function drawPlan(chance: Chance): Plan {
       throttled: at(3),
       unauthorized: at(chance.maybe(0.3) ? 20 : 1),
     },
+  };
+}
+
+/** @param most calls in flight; few where there are others, so that they are needed. */
+function drawUpstream(name: string, most: number, chance: Chance): Upstream {
+  const maybe = <T>(probability: number, value: T) =>
+    chance.maybe(probability) ? value : undefined;
+  const rpm = maybe(0.4, chance.pick([30, 120, 600, 6000]));
+  const limits = {
+    rpm,
+    burst: rpm === undefined ? undefined : maybe(0.5, chance.between(1, 10)),
+    tpm: maybe(0.2, chance.pick([20_000, 200_000])),
+    maxConcurrency: chance.between(1, most),
+  };
+  return {
+    name,
+    baseUrl: `http://${name}.test/v1`,
+    apis: ["openai"],
+    models: ["*"],
+    quotas: [{ name, models: ["*"], limits }],
+    timeoutMs: 30_000,
+    streamChat: false,
+    idleTimeoutMs: 60_000,
   };
 }
 

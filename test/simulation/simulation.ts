@@ -32,7 +32,10 @@ export class Simulation {
   readonly plan: Plan;
   readonly options: Options;
   readonly rpcs = new Rpcs();
-  readonly limiter: SimulatedLimiter;
+  /** One for each upstream, in their order. */
+  readonly limiters: readonly SimulatedLimiter[];
+  /** Upstreams that answer nobody. */
+  readonly down = new Set<string>();
   readonly projects = new Map<string, SimulatedProject>();
   batches: SimulatedBatch[] = [];
   /** Pointers on the queue. */
@@ -51,12 +54,15 @@ export class Simulation {
     this.seed = seed;
     this.chance = new Chance(seed);
     this.plan = drawPlan(this.chance);
+    // One that is down before the first call is down for long enough to be known to be.
+    const [first] = this.plan.config.upstreams;
+    if (first && this.plan.faults.outage > 0 && this.chance.maybe(0.5)) this.down.add(first.name);
     this.options = {
       store: (database) => new Store(database),
       rewrite: (query) => query,
       ...options,
     };
-    this.limiter = new SimulatedLimiter(this);
+    this.limiters = this.plan.config.upstreams.map(({ name }) => new SimulatedLimiter(this, name));
   }
 
   /** Adds a line to the trace. */
@@ -91,15 +97,21 @@ export class Simulation {
     return found;
   }
 
-  /** The Limiter calls a batch; that may come late, or never. */
-  call(ref: BatchRef): void {
+  limiterOf(quota: string): SimulatedLimiter {
+    const found = this.limiters.find((limiter) => limiter.quota === quota);
+    if (found === undefined) throw new Violation(`there is no Limiter of ${quota}`);
+    return found;
+  }
+
+  /** A Limiter calls a batch; that may come late, or never. */
+  call(ref: BatchRef, limiter: SimulatedLimiter): void {
     const latestMs = this.nowMs + this.rpcTimeMs();
     const called = () => {
       const batch = this.batchOf(ref.batch_id);
-      if (!batch.gone) batch.engine.wake();
+      if (!batch.gone) batch.engine.wake(limiter.quota);
     };
     this.rpcs
-      .start(`wake of ${ref.batch_id.slice(-4)}`, this.limiter, latestMs, called)
+      .start(`wake of ${ref.batch_id.slice(-4)}`, limiter, latestMs, called)
       .catch(() => undefined);
   }
 
@@ -123,7 +135,7 @@ export class Simulation {
 
   /** Gives memory back. */
   close(): void {
-    this.limiter.file.close();
+    for (const { file } of this.limiters) file.close();
     for (const { file } of this.batches) file.close();
     for (const { file } of this.projects.values()) file.close();
   }

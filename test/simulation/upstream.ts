@@ -45,6 +45,18 @@ export function draw(chance: Chance, answers: Answers, seq: number, attempt: num
   }
 }
 
+/** What a call to an upstream that is down comes to. */
+export function drawUnanswered(chance: Chance, seq: number, attempt: number): Report {
+  const verdict = waiting("retry", chance);
+  const call = { seq, attempt, tookMs: chance.between(1, 2_000), verdict };
+  const body = answerBody(seq, attempt);
+  if (chance.maybe(0.3)) {
+    return { ...call, result: { kind: "answered", status: 503, requestId: "", body } };
+  }
+  const code = chance.pick<Unanswered>(["timeout", "connection_error", "truncated_response"]);
+  return { ...call, result: { kind: "unanswered", code, message: "no answer" } };
+}
+
 /** The body of every answer names the attempt it answers. */
 export function answerBody(seq: number, attempt: number): string {
   return `{"seq":${seq},"attempt":${attempt},"text":"é\\n"}`;

@@ -36,11 +36,12 @@ export function simulatedWorld(
     breathe: () => start("breathe", () => undefined),
     background: (work) => simulation.watch(work, () => undefined),
     acquire: (request) => {
-      const said = `acquire ${request.costs.length}, held ${request.held},`;
-      return start(said, () => simulation.limiter.acquire(request));
+      const { quota, costs, held } = request;
+      const said = `acquire ${costs.length} of ${quota}, held ${held},`;
+      return start(said, () => simulation.limiterOf(quota).acquire(request));
     },
-    announce: (_quota, ref, weight, wanted) =>
-      start("announce", () => simulation.limiter.announce(ref, weight, wanted)),
+    announce: (quota, ref, weight, wanted) =>
+      start("announce", () => simulation.limiterOf(quota).announce(ref, weight, wanted)),
     sendPointers: (messages) =>
       start(`sendPointers ${messages.length}`, () => {
         for (const { body } of messages) simulation.enqueue(body);
