@@ -1,4 +1,4 @@
-import { type Route, routesOf } from "../config/routes.ts";
+import type { Route } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
 import { signsOf } from "../core/signs.ts";
@@ -8,8 +8,8 @@ import { readCallHeaders } from "../wire/call-headers.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
 import { Pointers } from "./pointers.ts";
+import { BatchRoutes } from "./routes.ts";
 import type { BatchRow } from "./schema.ts";
-import { firstModel } from "./store/intake.ts";
 import type { NeedRow } from "./store/purse.ts";
 import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
@@ -46,8 +46,7 @@ export class Dispatch {
   readonly #config: Config;
   readonly #pointers: Pointers;
   #blockedUntilMs = 0;
-  #firstModel: string | undefined;
-  #routes: { model: string | null; pool: 0 | 1 | null; list: readonly Route[] } | undefined;
+  readonly #routes: BatchRoutes;
   /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
   readonly #leaving = new Set<string>();
   /** Conversations that wait to hear of free calls, by holder. */
@@ -60,9 +59,10 @@ export class Dispatch {
     this.#world = world;
     this.#config = config;
     this.#pointers = new Pointers(world);
+    this.#routes = new BatchRoutes(store.sql, config.upstreams);
     this.ways = new Ways({
       nowMs: () => world.nowMs(),
-      routes: () => this.#routesOf(this.#row()),
+      routes: () => this.#routes.of(this.#row()),
       quota: () => this.#row().upstream,
       pool: () => this.#row().pool === 1,
       weight: () => this.#row().priority,
@@ -72,7 +72,7 @@ export class Dispatch {
       ready: () => this.#ready(MORE_MAX),
       idle: () => !isActive(this.#row()) || this.#waiting() === 0,
       served: () => store.holders.count() > 0,
-      called: () => this.called(),
+      called: (quota) => this.called(quota),
       claim: (holder, startInMs, to) => this.#claim(holder, startInMs, to),
       acquire: (said) => {
         const row = this.#row();
@@ -354,19 +354,6 @@ export class Dispatch {
           .catch(() => undefined),
       );
     });
-  }
-
-  /** The ways of the batch's calls; the same list as long as they are the same. */
-  #routesOf({ model, pool, endpoint }: BatchRow): readonly Route[] {
-    if (this.#routes?.model === model && this.#routes.pool === pool) return this.#routes.list;
-    // Where tasks have several models, all of them go where the first one goes; see modelCheck.
-    if (model === "") this.#firstModel ??= firstModel(this.#store.sql)?.model ?? "";
-    const common = model === "" ? this.#firstModel : model;
-    const all = routesOf(this.#config.upstreams, endpoint, common ?? "");
-    // Of the models of an older batch only the first way was looked at.
-    const list = model === "" && pool === null ? all.slice(0, 1) : all;
-    this.#routes = { model, pool, list };
-    return list;
   }
 
   #row(): BatchRow {

@@ -264,7 +264,7 @@ export const migrations: SQLSchemaMigration[] = [
       ALTER TABLE task ADD COLUMN upstream TEXT;
       ALTER TABLE attempt ADD COLUMN upstream TEXT;
       DROP INDEX IF EXISTS task_held;
-      CREATE INDEX task_held ON task (holder, upstream) WHERE state = 'running';`,
+      CREATE INDEX IF NOT EXISTS task_held ON task (holder, upstream) WHERE state = 'running';`,
   },
 ];
 

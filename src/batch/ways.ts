@@ -24,7 +24,8 @@ export interface Field {
   /** Whether no task will be handed out as things are. */
   idle(): boolean;
   served(): boolean;
-  called(): void;
+  /** A quota keeps calls for the batch: somebody is to come for them. */
+  called(quota: string): void;
   /** @throws when storage fails. */
   claim(holder: string, startInMs: readonly number[], to: Destination): Assignment[];
   acquire(said: Omit<AcquireRequest, "ref">): Promise<AcquireReply>;
@@ -235,7 +236,7 @@ export class Ways {
       costs: (want) => field.costs(want, way.meanOutput),
       ready: () => (this.#isUsed(way) ? field.ready() : 0),
       served: () => field.served(),
-      called: () => field.called(),
+      called: () => field.called(quota),
       meanOutput: (tokens) => {
         way.meanOutput = tokens;
       },

@@ -159,7 +159,14 @@ export class Conversation implements Seeker {
       const patienceMs = Math.min(reply.patienceMs ?? 0, PATIENCE_MAX_MS);
       this.#patientUntilMs = patienceMs > 0 ? Date.now() + patienceMs : 0;
       let used = 0;
-      for (const task of reply.tasks) used += this.#start(task, reply.endpoint);
+      let most = 0;
+      for (const task of reply.tasks) {
+        const weight = this.#start(task, reply.endpoint);
+        used += weight;
+        // Tasks may go to several upstreams, and not all be streamed.
+        most = Math.max(most, weight);
+      }
+      if (most > 0) this.#weight = most;
       this.#ground.lanes.give(hand - used);
       if (reply.invite) this.#ground.invite(reply.invite);
       if (reply.end && this.#reports.length === 0) return;
@@ -212,7 +219,6 @@ export class Conversation implements Seeker {
     const { upstreams, lanes, plan, slots, memory, spend } = this.#ground;
     const upstream = upstreams.find(({ name }) => name === task.upstream);
     const weight = weightOf(plan, endpoint, upstream);
-    this.#weight = weight;
     memory.addBody(task.body.length);
     const call = async () => {
       if (task.startInMs > 0) await sleep(task.startInMs);

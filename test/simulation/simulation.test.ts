@@ -174,6 +174,19 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     noticed: /calls are in flight upstream/,
   },
   {
+    what: "it is not kept where a task's call went",
+    options: broken("upstream = ?, reserved_tokens", "upstream = substr(?, 99), reserved_tokens"),
+    noticed: /and its row says/,
+  },
+  {
+    what: "calls at one upstream are told to the other's Limiter",
+    options: broken(
+      "SELECT upstream, count(*) AS running FROM task",
+      "SELECT iif(upstream = 'second', 'default', 'second') AS upstream, count(*) AS running FROM task",
+    ),
+    noticed: /calls are in flight upstream at/,
+  },
+  {
     what: "the project's endpoints are not asked for",
     options: broken(
       "WHERE announced_at IS NULL ORDER BY id",

@@ -84,6 +84,7 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     .option("--window <time>", "give up after this time, such as 24h")
     .option("--webhook <url>", "told when the batch has ended")
     .option("--dedupe", "call equal requests once")
+    .option("--pool", "use all upstreams that serve it at once")
     .option("--max-tokens-total <n>", "stop before more tokens than this are used")
     .option("--max-cost <usd>", "stop before more than this is spent")
     .option("--dry-run", "check every line and estimate; nothing is called")

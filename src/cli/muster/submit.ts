@@ -25,6 +25,7 @@ export interface SubmitOptions {
   window?: string;
   webhook?: string;
   dedupe?: boolean;
+  pool?: boolean;
   maxTokensTotal?: string;
   maxCost?: string;
   wait?: boolean;
@@ -190,6 +191,7 @@ function batchSettings(options: SubmitOptions): Record<string, unknown> {
     max_cost: optional("--max-cost", options.maxCost),
     webhook: options.webhook === undefined ? undefined : { url: options.webhook },
     dedupe: options.dedupe,
+    pool: options.pool,
   };
 }
 

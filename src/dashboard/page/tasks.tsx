@@ -226,6 +226,7 @@ function OneTask({
                 <time dateTime={attempt.started_at}>
                   {new Date(attempt.started_at).toLocaleTimeString()}
                 </time>
+                {attempt.upstream !== null && ` · ${attempt.upstream}`}
                 {attempt.status_code !== null && ` · ${attempt.status_code}`}
                 {attempt.latency_ms !== null && ` · ${span(attempt.latency_ms)}`}
                 {attempt.error !== null && ` · ${attempt.error}`}

@@ -31,17 +31,20 @@ export function Quotas({ upstreams }: { upstreams: readonly UpstreamObject[] }) 
       {upstreams.map((upstream) => (
         <section key={upstream.name} class="upstream" aria-label={`Upstream ${upstream.name}`}>
           <h3>
-            {upstream.name} <span class="url soft">{upstream.base_url}</span>
+            {upstream.name} <span class={`status ${upstream.health}`}>{upstream.health}</span>{" "}
+            <span class="url soft">{upstream.base_url}</span>
           </h3>
           {upstream.quotas.map((quota) => {
             const { limits, learned, in_force } = quota;
             const rest = quota.cooldown_until;
+            const down = quota.down_since;
             return (
               <dl key={quota.name} class="figures">
                 <Figure name="Models">{quota.models.join(", ")}</Figure>
                 <Figure name="Health">
                   <span class={`status ${quota.health}`}>{quota.health}</span>
-                  {rest !== null && ` ${span(Date.parse(rest) - Date.now())}`}
+                  {down === null && rest !== null && ` ${span(Date.parse(rest) - Date.now())}`}
+                  {down !== null && ` for ${span(Date.now() - Date.parse(down))}`}
                 </Figure>
                 <Figure name="In flight">
                   {number(quota.in_flight)} of {number(limits.max_concurrency)}
