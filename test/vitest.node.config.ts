@@ -5,6 +5,8 @@ export default defineProject({
   root: new URL("..", import.meta.url).pathname,
   test: {
     name: "node",
+    // A test that hangs is ended; one on a busy machine is not.
+    testTimeout: 60_000,
     include: ["test/**/*.test.ts"],
     exclude: ["test/**/*.worker.test.ts", "test/{conformance,scenarios,e2e}/**"],
   },

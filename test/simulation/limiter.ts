@@ -45,7 +45,7 @@ export class SimulatedLimiter {
 
   announce(ref: BatchRef, weight: number, wanted: number): void {
     const wake = this.#engine.announce(ref, weight, wanted, this.#simulation.nowMs);
-    for (const other of wake) this.#simulation.call(other);
+    for (const other of wake) this.#simulation.call(other, this);
   }
 
   /** When a batch last said how many calls it has in flight. */
