@@ -219,7 +219,7 @@ function afterNews(
 ): { next: Quota; limits: Limits } {
   // A clock that went back takes all times told by it along.
   const backMs = Math.max(0, quota.askedAtMs - nowMs);
-  const learned = { ...hear(quota.learned, ask.told?.limits, nowMs) };
+  const learned = { ...hear(quota.learned, ask.told?.limits, ask.accepted ?? 0, nowMs) };
   const sinceMs = quota.askedAtMs === 0 ? 0 : Math.max(0, nowMs - quota.askedAtMs);
   const restedMs = Math.max(0, Math.min(nowMs, quota.cooldownUntilMs - backMs) - quota.askedAtMs);
   const awakeMs = Math.max(0, sinceMs - restedMs);

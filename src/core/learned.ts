@@ -11,8 +11,8 @@ import type { Reading, Told } from "./told-limits.ts";
 /** All that was found out. */
 export interface Learned {
   /** The buckets that headers told of. */
-  requests: BucketLimits | null;
-  tokens: BucketLimits | null;
+  requests: ToldBucket | null;
+  tokens: ToldBucket | null;
   /** When they were last told; 0 is never. */
   toldAtMs: number;
   /** Calls in flight that were found to do no harm. */
@@ -20,6 +20,11 @@ export interface Learned {
   /** Whether `open` was what held calls back when last asked. */
   held: boolean;
   pace: Pace;
+}
+
+/** A bucket, and the limit by which headers named it, in a window of theirs. */
+interface ToldBucket extends BucketLimits {
+  limit?: number | undefined;
 }
 
 /** The state of a quota whose upstream was never called. */
@@ -74,13 +79,31 @@ export function bucketOf({ limit, remaining, resetMs }: Reading): BucketLimits {
   return { perMinute: limit, burst: Math.max(1, Math.min(limit, Math.round(filled))) };
 }
 
-/** What an answer's headers add. A full bucket says nothing of its window. */
-export function hear(learned: Learned, told: Told | undefined, nowMs: number): Learned {
-  if (told === undefined) return learned;
-  const hearOne = (known: BucketLimits | null, reading: Reading | undefined) => {
+/** What was told is forgotten when answers have said nothing of it for so long. */
+const TOLD_TTL_MS = 10 * MINUTE_MS;
+
+/**
+ * What answers' headers add. A full bucket says nothing of its window: it is taken for the one that
+ * is known, with the limit as it is now.
+ *
+ * @param answered calls that were answered since the last time.
+ */
+export function hear(
+  learned: Learned,
+  told: Told | undefined,
+  answered: number,
+  nowMs: number,
+): Learned {
+  if (told === undefined) {
+    const isStale = answered > 0 && nowMs - learned.toldAtMs > TOLD_TTL_MS;
+    return isStale ? { ...learned, requests: null, tokens: null } : learned;
+  }
+  const hearOne = (known: ToldBucket | null, reading: Reading | undefined): ToldBucket | null => {
     if (reading === undefined) return known;
-    if (known !== null && reading.remaining >= reading.limit) return known;
-    return bucketOf(reading);
+    const { limit, remaining } = reading;
+    if (known === null || remaining < limit) return { ...bucketOf(reading), limit };
+    const by = limit / (known.limit ?? known.burst);
+    return { perMinute: known.perMinute * by, burst: Math.max(1, known.burst * by), limit };
   };
   return {
     ...learned,

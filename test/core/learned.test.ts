@@ -52,25 +52,38 @@ describe("the bucket that a reading tells of", () => {
 describe("the limits in force", () => {
   const told = { requests: { limit: 600, remaining: 599, resetMs: 100 } };
   test("are just below what headers told", () => {
-    const { requests } = inForce(free, hear(nothingLearned(), told, NOW_MS));
+    const { requests } = inForce(free, hear(nothingLearned(), told, 1, NOW_MS));
     expect(requests?.perMinute).toBeCloseTo(594);
     expect(requests?.burst).toBe(597);
   });
   test("are the configured ones where these are stricter", () => {
     const configured = { ...free, requests: { perMinute: 60, burst: 1 } };
-    const learned = hear(nothingLearned(), told, NOW_MS);
+    const learned = hear(nothingLearned(), told, 1, NOW_MS);
     expect(inForce(configured, learned).requests).toEqual({ perMinute: 60, burst: 1 });
   });
   test("follow a limit that is raised or lowered", () => {
-    let learned = hear(nothingLearned(), told, NOW_MS);
-    learned = hear(learned, { requests: { limit: 60, remaining: 9, resetMs: 51_000 } }, NOW_MS);
+    let learned = hear(nothingLearned(), told, 1, NOW_MS);
+    learned = hear(learned, { requests: { limit: 60, remaining: 9, resetMs: 51_000 } }, 1, NOW_MS);
     expect(inForce(free, learned).requests?.perMinute).toBeCloseTo(59.4);
   });
   test("a full bucket does not unlearn a window", () => {
     const day = { requests: { limit: 14_400, remaining: 14_370, resetMs: 180_000 } };
     const full = { requests: { limit: 14_400, remaining: 14_400, resetMs: 0 } };
-    const learned = hear(hear(nothingLearned(), day, NOW_MS), full, NOW_MS);
+    const learned = hear(hear(nothingLearned(), day, 1, NOW_MS), full, 1, NOW_MS);
     expect(learned.requests?.perMinute).toBe(10);
+  });
+  test("a full bucket tells a limit that is another than before, in the same window", () => {
+    const day = { requests: { limit: 14_400, remaining: 14_370, resetMs: 180_000 } };
+    const raised = { requests: { limit: 144_000, remaining: 144_000, resetMs: 0 } };
+    const { requests } = hear(hear(nothingLearned(), day, 1, NOW_MS), raised, 1, NOW_MS);
+    expect(requests).toEqual({ perMinute: 100, burst: 144_000, limit: 144_000 });
+  });
+  test("are forgotten when answers have said nothing of them for ten minutes", () => {
+    const learned = hear(nothingLearned(), told, 1, NOW_MS);
+    const after = (answered: number, ms: number) => hear(learned, undefined, answered, NOW_MS + ms);
+    expect(after(1, 600_000).requests).not.toBeNull();
+    expect(after(0, 600_001).requests).not.toBeNull();
+    expect(after(1, 600_001).requests).toBeNull();
   });
 });
 
@@ -91,7 +104,7 @@ describe("calls in flight that nobody named", () => {
   });
   test("are all there once a rate is known, or when they were configured", () => {
     const told = { requests: { limit: 600, remaining: 599, resetMs: 100 } };
-    expect(inForce(probing, hear(nothingLearned(), told, NOW_MS)).maxConcurrency).toBe(50);
+    expect(inForce(probing, hear(nothingLearned(), told, 1, NOW_MS)).maxConcurrency).toBe(50);
     expect(inForce(free, nothingLearned()).maxConcurrency).toBe(50);
   });
 });

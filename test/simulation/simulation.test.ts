@@ -109,7 +109,7 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
   {
     what: "a requeue forgets the counts",
     options: { store: (database) => new ForgetfulStore(database) },
-    noticed: /says \d+ tasks are pending, and \d+ are/,
+    noticed: /says -?\d+ tasks are pending, and \d+ are/,
   },
   {
     what: "a report of an earlier attempt counts",
