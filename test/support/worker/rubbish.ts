@@ -274,6 +274,20 @@ const HEADERS: Record<string, string[]> = {
 
 const METHODS = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"];
 
+/** What the ids of things begin with, by the part of a path they stand behind. */
+const BEGINNINGS: Record<string, string> = {
+  batches: "batch_",
+  messages: "msgbatch_",
+  tasks: "task-",
+  files: "file-",
+  uploads: "upload_",
+  webhook_endpoints: "whe_",
+  projects: "proj_",
+  api_keys: "key_",
+};
+
+const isWellFormed = (text: string) => text.isWellFormed();
+
 /**
  * Requests for one route.
  *
@@ -286,15 +300,22 @@ export function requestOf(
   ids: readonly string[],
 ): fc.Arbitrary<Sent> {
   const operation = document.paths[path]?.[method] ?? { tags: [] };
-  const id = fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom(...ids) },
-    { weight: 1, arbitrary: fc.constantFrom(...ids).map((whole) => whole.slice(0, -1)) },
-    { weight: 2, arbitrary: oddText.filter((text) => text.length < 1_000 && text.isWellFormed()) },
-  );
+  const idBehind = (before: string) => {
+    const begin = BEGINNINGS[path.includes("/messages/") ? "messages" : before] ?? "";
+    const fitting = ids.filter((one) => one.startsWith(begin));
+    return fc.oneof(
+      { weight: 9, arbitrary: fc.constantFrom(...(fitting.length > 0 ? fitting : ids)) },
+      { weight: 1, arbitrary: fc.constantFrom(...ids) },
+      { weight: 1, arbitrary: fc.constantFrom(...ids).map((whole) => whole.slice(0, -1)) },
+      { weight: 1, arbitrary: oddText.filter(({ length }) => length < 1_000).filter(isWellFormed) },
+    );
+  };
   const parts = path
     .split("/")
-    .map((part) =>
-      part.includes("{") ? id.map((text) => encodeURIComponent(text) || "-") : fc.constant(part),
+    .map((part, index, all) =>
+      part.includes("{")
+        ? idBehind(all[index - 1] ?? "").map((text) => encodeURIComponent(text) || "-")
+        : fc.constant(part),
     );
   const query = (operation.parameters ?? [])
     .filter((parameter) => parameter.in === "query")
