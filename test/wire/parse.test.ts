@@ -52,8 +52,10 @@ describe("a long list", () => {
   });
 });
 
-test("an object with more wrong members than zod can tell is refused by its first", () => {
+test("an object of very many wrong members is refused by its first thousand", () => {
   const pairs = z.object({ metadata: z.record(z.string(), z.string()) });
-  const metadata = Object.fromEntries(Array.from({ length: 500_000 }, (_, n) => [`k${n}`, n]));
-  expect(parseInput(pairs, { metadata }).error?.issues[0]?.path).toEqual(["metadata", "k0"]);
+  const metadata = Object.fromEntries(Array.from({ length: 200_000 }, (_, n) => [`k${n}`, n]));
+  const { error } = parseInput(pairs, { metadata });
+  expect(error?.issues).toHaveLength(1_000);
+  expect(error?.issues[0]?.path).toEqual(["metadata", "k0"]);
 });
