@@ -65,6 +65,15 @@ describe("the Limiter", () => {
     expect((await limiter.acquire(ask("a", 6, 1))).leaseMs).toBeGreaterThan(0);
   });
 
+  it("says how long the upstream rests", async () => {
+    const limiter = fresh();
+    expect((await limiter.acquire(ask("a", 0, 1))).restsMs).toBeUndefined();
+    await limiter.acquire({ ...ask("a", 0, 0), throttled: { afterMs: 60_000 }, refused: 1 });
+    const { restsMs, startInMs } = await limiter.acquire(ask("b", 0, 1));
+    expect(startInMs).toEqual([]);
+    expect(restsMs).toBeGreaterThan(50_000);
+  });
+
   it("rests after a 429, as long as the upstream said", async () => {
     const limiter = fresh();
     const told = await limiter.acquire({ ...ask("a", 0, 1), throttled: { afterMs: 60_000 } });
@@ -90,5 +99,28 @@ describe("the Limiter", () => {
     expect((await limiter.state("default")).inForce?.rpm).toBeCloseTo(19.8);
     // 19 of a bucket of 20 are used, and one was taken.
     expect((await limiter.acquire(ask("b", 0, 50))).startInMs).toHaveLength(18);
+  });
+
+  it("gives an upstream that is down nothing, where there is another way; and none is held back without", async () => {
+    const limiter = fresh();
+    const news = { ...ask("a", 0, 3), elsewhere: "probe" as const };
+    const down = await limiter.acquire({ ...news, broken: 5 });
+    expect(down).toMatchObject({ startInMs: [], down: true, blockedBy: "rate", contended: false });
+    expect(down.retryInMs).toBeGreaterThan(0);
+    expect(down.retryInMs).toBeLessThanOrEqual(1_000);
+    await evictDurableObject(limiter);
+    expect((await limiter.state("default")).downSinceMs).not.toBeNull();
+    expect(await limiter.acquire({ ...news, elsewhere: "avoid" })).toMatchObject({ startInMs: [] });
+    expect((await limiter.acquire(ask("alone", 0, 3))).startInMs).toHaveLength(3);
+  });
+
+  it("is open again for all after one answer", async () => {
+    const limiter = fresh();
+    const news = { ...ask("a", 0, 3), elsewhere: "probe" as const };
+    await limiter.acquire({ ...news, broken: 5 });
+    const back = await limiter.acquire({ ...news, alive: 1 });
+    expect(back).toMatchObject({ down: false, retryInMs: null });
+    expect(back.startInMs).toHaveLength(3);
+    expect((await limiter.state("default")).downSinceMs).toBeNull();
   });
 });
