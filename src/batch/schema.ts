@@ -14,7 +14,8 @@ import type { EventType } from "../wire/event.ts";
  * - `outcome`: a row a finished task, its output line as it is read. Written once by store/tasks.ts.
  * - `recorded`: a row an outcome, in the order of recording, and one each end (`seq` is null): the
  *   ids of live events. Written by triggers; a rerun takes out those of the outcomes that go.
- * - `attempt`: a row an attempt that did not end its task. Written by store/tasks.ts.
+ * - `attempt`: a row an attempt that did not end its task, and where its call went. Written by
+ *   store/record.ts, and by store/tasks.ts and store/closing.ts for those that were lost.
  * - `holder`: a row a consumer conversation that is under way. Written by store/holders.ts.
  * - `settling`: a row an ended task whose twins have not all ended yet. Written by store/twins.ts.
  * - `price`: a row a price that tasks have, in nano-dollars for a million tokens. Written by
