@@ -19,7 +19,7 @@ function secondsOf(pool: boolean): number {
       null,
     );
   }
-  return tally.check(0).estimate.finish_seconds;
+  return tally.check(0, new Map()).estimate.finish_seconds;
 }
 
 test("a pool is estimated by what its upstreams give together", () => {

@@ -80,10 +80,10 @@ describe("the limits in force", () => {
   });
   test("are forgotten when answers have said nothing of them for ten minutes", () => {
     const learned = hear(nothingLearned(), told, 1, NOW_MS);
-    const after = (answered: number, ms: number) => hear(learned, undefined, answered, NOW_MS + ms);
-    expect(after(1, 600_000).requests).not.toBeNull();
-    expect(after(0, 600_001).requests).not.toBeNull();
-    expect(after(1, 600_001).requests).toBeNull();
+    const later = (answered: number, ms: number) => hear(learned, undefined, answered, NOW_MS + ms);
+    expect(later(1, 600_000).requests).not.toBeNull();
+    expect(later(0, 600_001).requests).not.toBeNull();
+    expect(later(1, 600_001).requests).toBeNull();
   });
 });
 
