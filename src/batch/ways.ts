@@ -155,16 +155,16 @@ export class Ways {
   /** How the way of a call stands. */
   standing(upstream: string | null): Standing {
     const way = this.#of(upstream);
-    const elsewhere = this.#list().some((other) => other !== way && isOpen(other));
+    const others = this.#list().filter((other) => other !== way);
+    const elsewhere = others.some(isOpen);
+    // Not with one way: its calls go on, so they must come to an end.
+    const down = others.length > 0 && way?.permits.isDown === true;
     return {
       othersPass: (way?.refusedShare ?? 0) < REFUSED_MANY,
-      waits: (verdict) => {
-        if (!elsewhere || !("afterMs" in verdict)) return verdict;
-        const left =
-          verdict.kind === "throttled"
-            ? (verdict.afterMs ?? 0) > TOLD_MS
-            : way?.permits.isDown === true;
-        return left ? { kind: verdict.kind } : verdict;
+      meaning: (verdict) => {
+        if (verdict.kind === "retry" && down) return { kind: "throttled" };
+        const isQuotas = verdict.kind === "throttled" && (verdict.afterMs ?? 0) > TOLD_MS;
+        return isQuotas && elsewhere ? { kind: "throttled" } : verdict;
       },
     };
   }

@@ -303,28 +303,36 @@ describe("a task that was told to wait", () => {
 
   test("waits where there is no other way", () => {
     const alone = new Stage(["only"]);
-    expect(alone.ways.standing("only").waits(throttled)).toEqual(throttled);
+    expect(alone.ways.standing("only").meaning(throttled)).toEqual(throttled);
   });
 
   test("goes another way at once when the wait is that of the whole quota", () => {
-    const { waits } = stage.ways.standing("first");
-    expect(waits(throttled)).toEqual({ kind: "throttled" });
-    expect(waits({ kind: "throttled", afterMs: 500 })).toMatchObject({ afterMs: 500 });
-    expect(waits(failed)).toEqual(failed);
-    expect(waits({ kind: "failed" })).toEqual({ kind: "failed" });
+    const { meaning } = stage.ways.standing("first");
+    expect(meaning(throttled)).toEqual({ kind: "throttled" });
+    expect(meaning({ kind: "throttled", afterMs: 500 })).toMatchObject({ afterMs: 500 });
+    expect(meaning(failed)).toEqual(failed);
+    expect(meaning({ kind: "failed" })).toEqual({ kind: "failed" });
   });
 
   test("waits when the other way rests, too", async () => {
     stage.isPool = true;
     second.restsMs = 60_000;
     await stage.turn(15);
-    expect(stage.ways.standing("first").waits(throttled)).toEqual(throttled);
+    expect(stage.ways.standing("first").meaning(throttled)).toEqual(throttled);
   });
 
-  test("goes another way when its upstream is down", async () => {
+  test("keeps its attempts and goes another way when its upstream is down", async () => {
     first.down = true;
     await stage.turn(1);
-    expect(stage.ways.standing("first").waits(failed)).toEqual({ kind: "retry" });
+    expect(stage.ways.standing("first").meaning(failed)).toEqual({ kind: "throttled" });
+    expect(stage.ways.standing("second").meaning(failed)).toEqual(failed);
+  });
+
+  test("loses an attempt where its upstream, which is down, is the only one", async () => {
+    const alone = new Stage(["only"]);
+    alone.limiter("only").down = true;
+    await alone.turn(1);
+    expect(alone.ways.standing("only").meaning(failed)).toEqual(failed);
   });
 });
 

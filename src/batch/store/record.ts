@@ -29,8 +29,11 @@ export interface Recorded {
 export interface Standing {
   /** Most of its calls are answered with something other than 429. */
   othersPass: boolean;
-  /** What is to be waited for, given that there may be other ways. */
-  waits(verdict: Verdict): Verdict;
+  /**
+   * What a verdict means for its task, where there are other ways: what is the upstream's own trouble
+   * costs no attempt, as a 429 does not, and need not be waited for.
+   */
+  meaning(verdict: Verdict): Verdict;
 }
 
 type Held = {
@@ -88,21 +91,22 @@ export function record(
     return { extraTokens: 0, unauthorized, verdict: undefined, upstream: null };
   }
   const { upstream } = task;
-  const { othersPass, waits } = standing(upstream);
+  const { othersPass, meaning } = standing(upstream);
   const throttled = report.verdict.kind === "throttled";
   // A 429 while others are answered is about this task, not about the upstream.
   const seen = task.throttled_at_success;
   const isAlone = throttled && othersPass && seen >= 0 && succeeded > seen;
   const alone = task.throttles_alone + (isAlone ? 1 : 0);
   const verdict = alone >= THROTTLES_ALONE ? asRetry(report.verdict) : report.verdict;
-  const step = nextStep(waits(verdict), task, rules, nowMs, random);
+  const meant = meaning(verdict);
+  const step = nextStep(meant, task, rules, nowMs, random);
   sql.exec(
     `UPDATE task SET state = ?, failures = ?, throttles = ?, throttles_alone = ?,
        throttled_at_success = ?, not_before = ?, holder = NULL
      WHERE seq = ? AND attempt = ? AND state IN ('running', 'pending')`,
     step.state,
     step.state === "pending" ? step.failures : task.failures,
-    task.throttles + (throttled ? 1 : 0),
+    task.throttles + (throttled || meant.kind === "throttled" ? 1 : 0),
     alone,
     throttled ? succeeded : seen,
     step.state === "pending" ? step.notBeforeMs : 0,

@@ -14,7 +14,7 @@ import {
 const NOW = 1_800_000_000_000;
 const BYTES = 1_000_000;
 /** A way beside which there is no other, and whose other calls are answered. */
-const FREE = (): Standing => ({ othersPass: true, waits: (verdict) => verdict });
+const FREE = (): Standing => ({ othersPass: true, meaning: (verdict) => verdict });
 const note = (store: Store, ...reports: ReturnType<typeof report>[]) =>
   store.transaction(() => {
     for (const one of reports) record(store, one, "batch_x", RULES, NOW, 0.5, FREE);
