@@ -3,7 +3,7 @@ import { ConfigError } from "../config.ts";
 import { addDashboard } from "../dashboard/routes.ts";
 import { log } from "../log.ts";
 import { newRequestId } from "../wire/ids.ts";
-import { describeIssue } from "../wire/request.ts";
+import { describeIssue } from "../wire/issue.ts";
 import { addCreateMessageBatchRoute } from "./anthropic/create.ts";
 import { addMessageBatchRoutes } from "./anthropic/message-batches.ts";
 import { type AppEnv, authenticate, authenticateAdmin } from "./auth.ts";

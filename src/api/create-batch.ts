@@ -25,15 +25,11 @@ import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import { batchCheck } from "../wire/check.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
+import { type Inline, tasksOfPrompts, tasksOfRequests } from "../wire/inline.ts";
+import { describeIssue } from "../wire/issue.ts";
 import { parseInput } from "../wire/parse.ts";
 import type { Quotas } from "../wire/quota.ts";
-import {
-  describeIssue,
-  type Inline,
-  type NewTask,
-  tasksOfPrompts,
-  tasksOfRequests,
-} from "../wire/request.ts";
+import type { NewTask } from "../wire/request.ts";
 import type { AppEnv } from "./auth.ts";
 import { readText } from "./body.ts";
 import { dryRun } from "./dry-run.ts";

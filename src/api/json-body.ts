@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import { whyNotJson } from "../core/json-problem.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
+import { describeIssue } from "../wire/issue.ts";
 import { parseInput } from "../wire/parse.ts";
-import { describeIssue } from "../wire/request.ts";
 import { readText } from "./body.ts";
 
 /** Bytes of a body that carries settings, not tasks. */

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { whyNotJson } from "../../core/json-problem.ts";
 import { rawMember } from "../../core/raw-json.ts";
 import { fromFile } from "../batch.ts";
+import { describeIssue } from "../issue.ts";
 import { parseInput } from "../parse.ts";
-import { describeIssue, type NewTask, toTask } from "../request.ts";
+import { type NewTask, toTask } from "../request.ts";
 import { strict } from "../strict.ts";
 
 /** What a client sends to Anthropic's door, and how its faults are told there. */
