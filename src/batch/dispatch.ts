@@ -1,17 +1,16 @@
 import type { Route } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { pointersNeeded } from "../core/lanes.ts";
-import { signsOf } from "../core/signs.ts";
 import { isStreamable } from "../core/stream-request.ts";
 import { tokensToReserve } from "../core/tokens.ts";
 import { readCallHeaders } from "../wire/call-headers.ts";
 import type { BatchRef } from "../wire/messages.ts";
-import type { Assignment, ExchangeReply, ExchangeRequest, Report } from "./exchange.ts";
+import type { Assignment, ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { Pointers } from "./pointers.ts";
+import { Reports } from "./reports.ts";
 import { BatchRoutes } from "./routes.ts";
 import type { BatchRow } from "./schema.ts";
 import type { NeedRow } from "./store/purse.ts";
-import { type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import { type Destination, Ways } from "./ways.ts";
 import type { World } from "./world.ts";
@@ -29,9 +28,6 @@ const POLL_MS = 500;
 /** More tasks than one invocation has lanes need not be counted. */
 const MORE_MAX = 1_000;
 
-/** After this many 401s without a success between them the key is taken for bad. */
-const UNAUTHORIZED_LIMIT = 5;
-
 /**
  * How a batch's tasks get to its consumers and back: exchanges, permits, pointers. Its memory may
  * vanish at every await; what it must not forget is in the Store.
@@ -47,6 +43,7 @@ export class Dispatch {
   readonly #pointers: Pointers;
   #blockedUntilMs = 0;
   readonly #routes: BatchRoutes;
+  readonly #reports: Reports;
   /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
   readonly #leaving = new Set<string>();
   /** Conversations that wait to hear of free calls, by holder. */
@@ -80,6 +77,7 @@ export class Dispatch {
         return world.acquire({ ref: refOf(row), model: row.model ?? "", ...said });
       },
     });
+    this.#reports = new Reports(store, world, config, this.ways);
   }
 
   /** When a pointer that is out is to be taken for lost. */
@@ -138,7 +136,8 @@ export class Dispatch {
     // What this holder asked before and was never told of is void.
     this.ways.drop(request.holder);
     const nowMs = this.#world.nowMs();
-    this.#take(request, nowMs);
+    const isNew = this.#reports.take(request, nowMs);
+    if (isNew && !request.invited) this.#pointers.arrived();
 
     const want = request.leaving ? 0 : request.want;
     const turn =
@@ -171,86 +170,6 @@ export class Dispatch {
     const { tasks, contended, invite } = turn;
     const patienceMs = turn.blockedBy === "rate" && more > 0 ? (waitMs ?? 0) : 0;
     return { endpoint: row.endpoint, tasks, more, waitMs, patienceMs, contended, end, invite };
-  }
-
-  /** Records what a conversation reports, and takes back what it never heard of. */
-  #take(request: ExchangeRequest, nowMs: number): void {
-    const store = this.#store;
-    const take = (write: (report: Report) => Recorded) =>
-      store.transaction(() => {
-        const isNew = store.holders.seen(request.holder, nowMs);
-        const recorded = request.reports.map(write);
-        const refused = recorded.some(({ unauthorized }) => unauthorized >= UNAUTHORIZED_LIMIT);
-        if (refused) store.rows.stop("refused");
-        if (store.tasks.heldBy(request.holder) !== request.holding.length) {
-          store.tasks.requeue(request.holder, request.holding, nowMs);
-        }
-        return { isNew, recorded };
-      });
-    let taken: ReturnType<typeof take>;
-    try {
-      taken = take((report) => this.#record(report, nowMs));
-    } catch {
-      // A report that storage refuses undoes them all; so each once more, apart from the others.
-      taken = take((report) => this.#recordApart(report, nowMs));
-    }
-    for (const [index, recorded] of taken.recorded.entries()) {
-      const { verdict, extraTokens, upstream } = recorded;
-      const report = request.reports[index];
-      if (verdict === undefined || report === undefined) continue;
-      this.#tellTask(report, recorded, nowMs);
-      const { result, told, tookMs, usage } = report;
-      const throttled = verdict.kind === "throttled";
-      this.ways.note(upstream, {
-        extraTokens,
-        throttled: throttled ? { afterMs: verdict.afterMs } : undefined,
-        answered: verdict.kind === "succeeded",
-        accepted: result.kind === "answered" && result.status !== 429 ? 1 : 0,
-        refused: throttled ? 1 : 0,
-        ...signsOf(result),
-        told: told && { limits: told, tookMs },
-        answers: usage && { calls: 1, outputTokens: usage.output_tokens },
-      });
-    }
-    if (taken.isNew && !request.invited) this.#pointers.arrived();
-  }
-
-  /** Logs what was decided of a task whose attempt did not succeed. */
-  #tellTask({ seq, attempt, result }: Report, recorded: Recorded, nowMs: number): void {
-    const { againAtMs, failed } = recorded;
-    if (againAtMs === undefined && failed !== true) return;
-    const cause = result.kind === "answered" ? { status: result.status } : { code: result.code };
-    const task = { batch: this.#row().batch_id, seq, attempt, ...cause };
-    if (againAtMs === undefined) this.#world.log({ event: "task_failed", ...task });
-    else
-      this.#world.log({ event: "task_retried", ...task, wait_ms: Math.max(0, againAtMs - nowMs) });
-  }
-
-  #record(report: Report, nowMs: number): Recorded {
-    const { batch_id } = this.#row();
-    const random = this.#world.random();
-    const standing = (upstream: string | null) => this.ways.standing(upstream);
-    return record(this.#store, report, batch_id, this.#config.retry, nowMs, random, standing);
-  }
-
-  /** Records one report. One that storage refuses ends its task, and harms no other. */
-  #recordApart(report: Report, nowMs: number): Recorded {
-    try {
-      return this.#store.transaction(() => this.#record(report, nowMs));
-    } catch (error) {
-      const { seq, attempt, tookMs } = report;
-      const batch = this.#row().batch_id;
-      this.#world.log({ event: "report_refused", batch, seq, error: String(error) });
-      const message = "The upstream's answer could not be stored.";
-      const instead: Report = {
-        seq,
-        attempt,
-        tookMs,
-        verdict: { kind: "failed" },
-        result: { kind: "unanswered", code: "invalid_response", message },
-      };
-      return this.#store.transaction(() => this.#record(instead, nowMs));
-    }
   }
 
   /** How long until there may be something for a conversation; null when nothing will come. */
