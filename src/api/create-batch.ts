@@ -25,7 +25,7 @@ import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import { batchCheck } from "../wire/check.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId } from "../wire/ids.ts";
-import { type Inline, tasksOfPrompts, tasksOfRequests } from "../wire/inline.ts";
+import { type Inline, MAX_FAULTS, tasksOfPrompts, tasksOfRequests } from "../wire/inline.ts";
 import { describeIssue } from "../wire/issue.ts";
 import { parseInput } from "../wire/parse.ts";
 import type { Quotas } from "../wire/quota.ts";
@@ -231,7 +231,8 @@ function asked(
     return refuse("too_large", `${first.message} ${USE_A_FILE}`, first.param ?? undefined);
   }
   const count = others.length + inline.others;
-  const more = count === 0 ? "" : ` (and ${count} more)`;
+  const least = count + 1 < MAX_FAULTS ? "" : "at least ";
+  const more = count === 0 ? "" : ` (and ${least}${count} more)`;
   return refuse(
     "invalid_request",
     `${first?.message ?? "The tasks are not valid."}${more}`,

@@ -14,7 +14,9 @@ export const batchCheck = z
     errors: z.object({
       object: z.literal("list"),
       data: z.array(batchError).meta({ description: "The first hundred, by line." }),
-      total: z.number().int(),
+      total: z.number().int().meta({
+        description: "All of a file's; of inline tasks up to 1,000, behind which none is read.",
+      }),
     }),
     estimate: z.object({
       calls: z.number().int().meta({ description: "Fewer than tasks where dedupe joins some." }),

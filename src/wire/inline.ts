@@ -31,7 +31,7 @@ export type Inline =
       ok: false;
       /** In their order. */
       faults: InlineFault[];
-      /** How many more there are. */
+      /** How many more there are, up to {@link MAX_FAULTS} in all. */
       others: number;
       tasks: NewTask[];
       /** Which each of the tasks is. */
@@ -40,6 +40,8 @@ export type Inline =
 
 /** Faults of one body that are kept; the others are counted. */
 const KEPT_FAULTS = 100;
+/** A body with so many is read no further: a million of them would take seconds of everybody's. */
+export const MAX_FAULTS = 1_000;
 
 /**
  * Bytes that all inline tasks take together at most, as {@link callBytes} counts them: they cross
@@ -71,7 +73,7 @@ class Gathering {
     if (parsed.ok) {
       this.#bytes += callBytes(parsed.task);
       // More than one RPC takes is refused as a whole: no need to hold it.
-      if (this.isTooLarge) return;
+      if (this.#isTooLarge) return;
       this.#tasks.push(parsed.task);
       this.#places.push(index);
     } else {
@@ -80,12 +82,17 @@ class Gathering {
     }
   }
 
-  get isTooLarge(): boolean {
+  /** Whether the rest of the body changes nothing. */
+  get isOver(): boolean {
+    return this.#isTooLarge || this.#faultsInAll >= MAX_FAULTS;
+  }
+
+  get #isTooLarge(): boolean {
     return this.#bytes > MAX_INLINE_BYTES;
   }
 
   end(): Inline {
-    if (this.isTooLarge) {
+    if (this.#isTooLarge) {
       const message = `${this.#member} make tasks of more than ${MAX_INLINE_BYTES} bytes together.`;
       return onlyFault({ code: "too_large", message, param: this.#member });
     }
@@ -127,7 +134,7 @@ export function tasksOfRequests(text: string, body: z.infer<typeof aroundRequest
       if (parsed.ok) seen.add(parsed.task.customId);
       gathering.add(index, parsed);
     }
-    if (gathering.isTooLarge) break;
+    if (gathering.isOver) break;
     index += 1;
   }
   return gathering.end();
@@ -206,7 +213,7 @@ export function tasksOfPrompts(
     } else {
       gathering.add(index, wrongElement(content.error, "prompts", index, body));
     }
-    if (gathering.isTooLarge) break;
+    if (gathering.isOver) break;
     index += 1;
   }
   return gathering.end();

@@ -7,7 +7,7 @@ import { simulate } from "./driver.ts";
 import type { Options } from "./simulation.ts";
 
 /** How many seeds are run; MUSTER_SEEDS=20000 for more. */
-const SEEDS = Number(process.env.MUSTER_SEEDS ?? 500);
+const SEEDS = Number(process.env.MUSTER_SEEDS ?? 1_000);
 const BASE = 1;
 /** Each test runs a range of them. */
 const RANGES = 8;

@@ -119,6 +119,14 @@ describe("tasksOfRequests", () => {
     expect(inline.places).toEqual([1, 4]);
   });
 
+  test("reads no further than a thousand that are wrong", () => {
+    const wrong = JSON.stringify({
+      endpoint: CHAT,
+      requests: Array.from({ length: 200_000 }, () => 5),
+    });
+    expect(ofRequests(wrong)).toMatchObject({ ok: false, others: 900, tasks: [] });
+  });
+
   test("keeps the first hundred faults, and counts the others", () => {
     const inline = ofRequests(bodyWith(...Array<string>(1_000).fill("5")));
     expect(faultsOf(inline)).toHaveLength(100);
