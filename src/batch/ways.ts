@@ -71,9 +71,14 @@ export class Ways {
   }
 
   /** Up to `want` tasks for a conversation, claimed in its name. Never throws. */
-  async turn(holder: string, want: number): Promise<Turn> {
+  turn(holder: string, want: number): Promise<Turn> {
     const [first, ...others] = this.#list();
+    // Its own promise: what follows a turn finds the asking that gave it still under way.
     if (others.length === 0) return first.permits.turn(holder, want);
+    return this.#turn(first, others, holder, want);
+  }
+
+  async #turn(first: Way, others: readonly Way[], holder: string, want: number): Promise<Turn> {
     const me = {};
     this.#turns.set(holder, me);
     let sum = await first.permits.turn(holder, want);
@@ -123,7 +128,8 @@ export class Ways {
   /** Tells the Limiters what they do not know, and what must not go stale. @returns whether it got there. */
   async tell(): Promise<boolean> {
     const ways = this.#list();
-    const due = ways.filter((way) => ways.length === 1 || this.#held(way) > 0 || this.#owes(way));
+    if (ways.length === 1) return ways[0].permits.tell();
+    const due = ways.filter((way) => this.#held(way) > 0 || this.#owes(way));
     const told = await Promise.all(due.map(({ permits }) => permits.tell()));
     return told.every((got) => got);
   }
@@ -146,10 +152,11 @@ export class Ways {
   note(upstream: string | null, news: News): void {
     const way = this.#of(upstream);
     if (way === undefined) return;
+    // The probe came back: what was said while it was out is over.
+    const isBack = way.permits.isDown && (news.alive ?? 0) > 0;
     way.refusedShare = refusedShare(way.refusedShare, news.accepted ?? 0, news.refused ?? 0);
     way.permits.note(news);
-    // The probe came back: what was said while it was out is over.
-    if (way.permits.isDown && (news.alive ?? 0) > 0) way.permits.wake();
+    if (isBack && this.#list().length > 1) way.permits.wake();
   }
 
   /** How the way of a call stands. */

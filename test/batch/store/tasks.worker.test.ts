@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { readHistory } from "../../../src/batch/store/history.ts";
 import { readOutcomes } from "../../../src/batch/store/outcomes.ts";
 import { record, type Standing } from "../../../src/batch/store/record.ts";
 import type { Store } from "../../../src/batch/store/store.ts";
@@ -147,6 +148,52 @@ describe("a conversation that lost claims", () => {
       expect(store.tasks.heldBy("h")).toBe(1);
       expect(countsKept(store.progress())).toMatchObject({ pending: 2, running: 1 });
       expectSound(store);
+    }));
+});
+
+describe("the upstream of a call", () => {
+  const claim = (store: Store, limit: number, upstream: string | null) =>
+    store.transaction(() =>
+      store.tasks.claim(limit, "h", BYTES, NOW, ({ cost }) => cost, upstream),
+    );
+  const attemptsOf = (store: Store, customId: string) =>
+    readHistory(store.sql, customId)?.attempts.map(({ upstream }) => upstream);
+
+  it("is counted by, as tasks come and go; of one from before it was kept it is null", () =>
+    plant(newBatch(), ["a", "b", "c", "d"], (store) => {
+      expect([...store.tasks.runningBy()]).toEqual([]);
+      claim(store, 1, null);
+      claim(store, 1, "one");
+      claim(store, 2, "two");
+      expect(Object.fromEntries(store.tasks.runningBy())).toEqual({ null: 1, one: 1, two: 2 });
+      note(store, report(2, 1, { kind: "succeeded" }), report(1, 1, { kind: "retry" }));
+      expect(Object.fromEntries(store.tasks.runningBy())).toEqual({ null: 1, two: 1 });
+      store.transaction(() => store.tasks.requeue("h", [], NOW));
+      expect([...store.tasks.runningBy()]).toEqual([]);
+    }));
+
+  it("is what it was after a transaction that was undone", () =>
+    plant(newBatch(), ["a", "b"], (store) => {
+      claim(store, 1, "one");
+      const undone = () =>
+        store.transaction(() => {
+          store.tasks.claim(1, "h", BYTES, NOW, ({ cost }) => cost, "two");
+          expect(store.tasks.runningBy().get("two")).toBe(1);
+          throw new Error("undone");
+        });
+      expect(undone).toThrow("undone");
+      expect(Object.fromEntries(store.tasks.runningBy())).toEqual({ one: 1 });
+    }));
+
+  it("is told of each attempt, lost ones and the last one too", () =>
+    plant(newBatch(), ["a"], (store) => {
+      claim(store, 1, "one");
+      note(store, report(0, 1, { kind: "retry" }));
+      store.tasks.claim(1, "lost", BYTES, NOW + 60_000, ({ cost }) => cost, "two");
+      store.transaction(() => store.tasks.requeue("lost", [], NOW));
+      store.tasks.claim(1, "h", BYTES, NOW + 60_000, ({ cost }) => cost, "three");
+      note(store, report(0, 3, { kind: "succeeded" }));
+      expect(attemptsOf(store, "task-0")).toEqual(["one", "two", "three"]);
     }));
 });
 
