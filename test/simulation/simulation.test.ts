@@ -115,7 +115,7 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     what: "a report of an earlier attempt counts",
     options: broken("AND attempt = ?2 AND (state", "AND attempt >= ?2 AND (state"),
     noticed:
-      /failures of|has an outcome|no outcome|is not the answer|says \d+ tasks|UNIQUE.+outcome/,
+      /failures of|has an outcome|no outcome|is not the answer|says -?\d+ tasks|UNIQUE.+outcome/,
   },
   {
     what: "a paused batch hands out tasks",
