@@ -30,6 +30,7 @@ export default defineProject({
   ],
   test: {
     name: "worker",
+    maxWorkers: 2,
     include: ["test/**/*.worker.test.ts"],
     globalSetup: ["test/support/worker-setup.ts"],
     testTimeout: 60_000,

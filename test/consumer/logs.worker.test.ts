@@ -80,6 +80,7 @@ describe("what the Worker logs", () => {
           batch: batch.batch_id,
           error: "Error: the project is out of reach",
         },
+        { event: "batch_stopping", batch: batch.batch_id, ending: "expired" },
       ]);
     });
   });
