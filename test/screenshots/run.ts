@@ -60,6 +60,11 @@ try {
     }
     // Two looks, so that rates can be told.
     await page.waitForTimeout(2_500);
+    if (name === "task") {
+      await page.locator(".tasks tbody button").nth(1).click();
+      await page.locator(".attempts").waitFor();
+      await page.evaluate("document.querySelector('.tasks').scrollIntoView()");
+    }
     await page.screenshot({ path: join(FOLDER, `${name}${dark ? "-dark" : ""}.png`) });
     await context.close();
     console.log(`${name}${dark ? "-dark" : ""}.png`);
@@ -67,6 +72,7 @@ try {
   await shoot("batches", "#/", false);
   await shoot("batch", `#/batches/${large}`, false);
   await shoot("batch", `#/batches/${large}`, true);
+  await shoot("task", `#/batches/${large}`, false);
   await shoot("upstreams", "#/upstreams", false);
   await shoot("new", "#/new", false, "Check and estimate");
 } finally {
