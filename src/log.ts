@@ -18,6 +18,8 @@ export const DECISIONS = [
   "task_retried",
   "task_failed",
   "conversation_lost",
+  "quota_down",
+  "quota_up",
   "quota_rests",
   "quota_paced",
   "quota_told",

@@ -2,7 +2,7 @@ import type { DecisionEvent } from "../log.ts";
 import type { BatchRow, ProgressRow } from "./schema.ts";
 
 /** What of a batch may be changed while it is open, as far as it is logged: not the metadata. */
-const CHANGEABLE = ["max_concurrency", "priority", "max_tokens_total", "max_cost"] as const;
+const CHANGEABLE = ["max_concurrency", "priority", "pool", "max_tokens_total", "max_cost"] as const;
 
 /**
  * What was decided of a batch between two looks at its row, in the order in which it can happen.

@@ -1,4 +1,5 @@
 import type { Quota } from "../core/admission.ts";
+import { type Breaker, isDown } from "../core/breaker.ts";
 import { paceOf } from "../core/pace.ts";
 import type { DecisionEvent } from "../log.ts";
 
@@ -34,4 +35,16 @@ export function quotaDecisions(
     decided.push({ event: "quota_told", quota, rpm, tpm });
   }
   return decided;
+}
+
+/** What was decided of a quota's upstream: it is down, or answers again. */
+export function breakerDecisions(
+  quota: string,
+  before: Readonly<Breaker>,
+  after: Readonly<Breaker>,
+): DecisionEvent[] {
+  const was = isDown(before);
+  if (was === isDown(after)) return [];
+  if (was) return [{ event: "quota_up", quota, probes: before.probes }];
+  return [{ event: "quota_down", quota, failures: after.failures }];
 }

@@ -6,7 +6,7 @@ import { paceOf } from "../core/pace.ts";
 import type { DecisionEvent } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
-import { quotaDecisions } from "./decisions.ts";
+import { breakerDecisions, quotaDecisions } from "./decisions.ts";
 import { isLeasable, Leases } from "./leases.ts";
 import type { LimiterStore } from "./store.ts";
 
@@ -76,7 +76,8 @@ export class LimiterEngine {
     const store = this.#store;
     store.dropStale(nowMs);
     const meanOutput = store.hear(model, answers);
-    store.setBreaker(heard(store.breaker, { batch, alive, broken }, nowMs));
+    const breakerBefore = store.breaker;
+    store.setBreaker(heard(breakerBefore, { batch, alive, broken }, nowMs));
     const shut = elsewhere !== undefined && isDown(store.breaker);
     const most = elsewhere === "avoid" ? 0 : callsAllowed(store.breaker, nowMs);
     const ask = shut
@@ -114,7 +115,10 @@ export class LimiterEngine {
     return {
       reply: { ...grant, leaseMs, kept, invite, meanOutput, ...upstream },
       wake: [...others].map(refOf),
-      decided: quotaDecisions(name, before, quota, nowMs),
+      decided: [
+        ...quotaDecisions(name, before, quota, nowMs),
+        ...breakerDecisions(name, breakerBefore, store.breaker),
+      ],
     };
   }
 

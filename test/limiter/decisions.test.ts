@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { freshQuota, type Quota } from "../../src/core/admission.ts";
-import { quotaDecisions } from "../../src/limiter/decisions.ts";
+import { DOWN_AFTER, freshBreaker, heard } from "../../src/core/breaker.ts";
+import { breakerDecisions, quotaDecisions } from "../../src/limiter/decisions.ts";
 
 const NOW = 1_800_000_000_000;
 
@@ -40,4 +41,19 @@ test("limits that headers tell are logged when they are others than before", () 
     { event: "quota_told", quota: "q", rpm: 500, tpm: null },
   ]);
   expect(quotaDecisions("q", told, told, NOW)).toEqual([]);
+});
+
+test("an upstream is logged when it is found to be down, and when it answers again", () => {
+  const hear = (alive: number, broken: number, from = freshBreaker()) =>
+    heard(from, { batch: "b", alive, broken }, NOW);
+  const failing = hear(0, DOWN_AFTER - 1);
+  const down = hear(0, 1, failing);
+  expect(breakerDecisions("q", freshBreaker(), failing)).toEqual([]);
+  expect(breakerDecisions("q", failing, down)).toEqual([
+    { event: "quota_down", quota: "q", failures: DOWN_AFTER },
+  ]);
+  expect(breakerDecisions("q", down, hear(0, 1, down))).toEqual([]);
+  expect(breakerDecisions("q", down, hear(1, 0, down))).toEqual([
+    { event: "quota_up", quota: "q", probes: 0 },
+  ]);
 });
