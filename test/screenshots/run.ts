@@ -71,9 +71,9 @@ try {
   };
   await shoot("batches", "#/", false);
   await shoot("batch", `#/batches/${large}`, false);
+  await shoot("upstreams", "#/upstreams", false);
   await shoot("batch", `#/batches/${large}`, true);
   await shoot("task", `#/batches/${large}`, false);
-  await shoot("upstreams", "#/upstreams", false);
   await shoot("new", "#/new", false, "Check and estimate");
 } finally {
   await browser.close();
