@@ -18,6 +18,7 @@ export interface Turn {
 /** What happened since the Limiter was last told. */
 export type News = Pick<
   AcquireRequest,
+  | "leased"
   | "extraTokens"
   | "throttled"
   | "answered"
@@ -99,6 +100,7 @@ export class Permits {
       extraTokens: (before?.extraTokens ?? 0) + news.extraTokens,
       throttled: longest(before?.throttled, news.throttled),
       answered: (before?.answered ?? false) || news.answered,
+      leased: (before?.leased ?? 0) + (news.leased ?? 0),
       accepted: (before?.accepted ?? 0) + (news.accepted ?? 0),
       refused: (before?.refused ?? 0) + (news.refused ?? 0),
       told: news.told ?? before?.told,
@@ -118,6 +120,7 @@ export class Permits {
         holder,
         Array.from({ length: want }, () => 0),
       );
+      this.note({ ...NO_NEWS, leased: tasks.length });
       return Promise.resolve({ ...NO_TURN, tasks });
     }
     const retryInMs = this.#blockedMs();

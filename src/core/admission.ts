@@ -60,6 +60,8 @@ export interface Ask {
   ready: number;
   /** Somebody makes the batch's calls: for one that nobody serves no call is kept. */
   served: boolean;
+  /** Calls made since the last ask without one, in the place of others; see limiter/leases.ts. */
+  leased?: number | undefined;
   /** Tokens used beyond what was reserved for finished calls; negative when fewer. */
   extraTokens: number;
   /** A 429 since the last ask, and how long the upstream said to wait. */
@@ -230,6 +232,8 @@ function afterNews(
     awakeMs,
     inFlight,
   };
+  // They were let through as much as those that were asked for.
+  if (ask.leased) learned.pace = grantedAt(learned.pace, ask.leased, nowMs, true);
   learned.pace = paced(learned.pace, news, nowMs);
   const limits = inForce(allowed, learned);
   const { requests, tokens } = limits;

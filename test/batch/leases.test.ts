@@ -9,6 +9,8 @@ const NEWS = { extraTokens: 0, throttled: undefined, answered: true };
 /** A batch whose Limiter grants all it asks for, with a lease. */
 class Stage {
   asks = 0;
+  /** Calls that the last ask told of, made without one. */
+  leased: number | undefined;
   running = 0;
   clockMs = 0;
   leaseMs = LEASE_MS;
@@ -25,8 +27,9 @@ class Stage {
       called: () => undefined,
       meanOutput: () => undefined,
       claim: (_, starts) => this.#claim(starts),
-      acquire: ({ costs }) => {
+      acquire: ({ costs, leased }) => {
         this.asks += 1;
+        this.leased = leased;
         return Promise.resolve(this.#grant(costs.length));
       },
     };
@@ -87,6 +90,16 @@ describe("with a lease", () => {
     stage.clockMs = LEASE_MS;
     await stage.follow(1);
     expect(stage.asks).toBe(2);
+  });
+
+  test("the next ask tells how many calls were made without one, once", async () => {
+    const stage = await Stage.with(5);
+    await stage.follow(2);
+    await stage.follow(3);
+    await stage.follow(1, 2);
+    expect(stage).toMatchObject({ asks: 2, leased: 5 });
+    await stage.follow(1, 2);
+    expect(stage).toMatchObject({ asks: 3, leased: 0 });
   });
 
   test("a 429 is told at once", async () => {

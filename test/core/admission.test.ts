@@ -963,3 +963,19 @@ describe("a clock that goes back an hour", () => {
     expect(grant.retryInMs ?? 0).toBeLessThan(10_000);
   });
 });
+
+test("calls made in the place of others, without an ask, count as let through when 429s are judged", () => {
+  /** The pace after two seconds of 200 calls each, a twentieth of them 429s. */
+  const paceWith = (leased: number): number => {
+    const upstream = new Upstream({ maxConcurrency: 50 });
+    upstream.ask("a", { held: 0, want: 50, ready: 1_000 });
+    for (let tenth = 0; tenth < 20; tenth += 1) {
+      upstream.nowMs += 100;
+      const said = { leased, accepted: 19, refused: 1, throttled: {}, answered: true };
+      upstream.ask("a", { held: 49, want: 1, ready: 1_000, ...said });
+    }
+    return upstream.quota.learned.pace.perMinute ?? Number.POSITIVE_INFINITY;
+  };
+  expect(paceWith(0)).toBeLessThan(3_000);
+  expect(paceWith(19)).toBeGreaterThan(9_000);
+});
