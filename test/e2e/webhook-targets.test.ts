@@ -66,11 +66,13 @@ describe("with its defaults a Muster", () => {
     const { id } = await webhooks.create({ name: "public", url, event_types: EVENTS });
     const answers: [url: string, ...answers: string[]][] = [];
     for (const to of FORBIDDEN) {
-      const create = webhooks.create({ name: "private", url: to, event_types: EVENTS });
-      const update = webhooks.update(id, { url: to });
+      const refused = Promise.all([
+        refusalOf(webhooks.create({ name: "private", url: to, event_types: EVENTS })),
+        refusalOf(webhooks.update(id, { url: to })),
+      ]);
       const batch = await muster.post("/batches", { ...PROMPTS, webhook: { url: to } });
       const { error } = (await batch.json()) as { error: { param: string } };
-      const [created, updated] = await Promise.all([create, update].map(refusalOf));
+      const [created, updated] = await refused;
       answers.push([to, created ?? "", updated ?? "", `${batch.status} ${error.param}`]);
     }
     expect(answers).toEqual(FORBIDDEN.map((to) => [to, "400 url", "400 url", "400 webhook.url"]));
