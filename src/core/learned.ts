@@ -102,7 +102,8 @@ export function hear(
     if (reading === undefined) return known;
     const { limit, remaining } = reading;
     if (known === null || remaining < limit) return { ...bucketOf(reading), limit };
-    const by = limit / (known.limit ?? known.burst);
+    // Of a bucket from before limits were kept, this one is taken for the limit that it was told by.
+    const by = limit / (known.limit ?? limit);
     return { perMinute: known.perMinute * by, burst: Math.max(1, known.burst * by), limit };
   };
   return {

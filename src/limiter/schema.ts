@@ -69,7 +69,11 @@ export type QuotaRow = {
   learned: string | null;
 };
 
-const bucket = z.object({ perMinute: z.number().positive(), burst: z.number().positive() });
+const bucket = z.object({
+  perMinute: z.number().positive(),
+  burst: z.number().positive(),
+  limit: z.number().positive().optional(),
+});
 
 /** `Learned` (core/learned.ts) as it is kept. One that an older version wrote may not fit: it is found out anew. */
 export const learned = z.object({

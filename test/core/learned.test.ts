@@ -78,6 +78,12 @@ describe("the limits in force", () => {
     const { requests } = hear(hear(nothingLearned(), day, 1, NOW_MS), raised, 1, NOW_MS);
     expect(requests).toEqual({ perMinute: 100, burst: 144_000, limit: 144_000 });
   });
+  test("a full bucket leaves one whose limit was not kept as it is", () => {
+    const known = { perMinute: 6_000, burst: 10 };
+    const full = { requests: { limit: 6_000, remaining: 6_000, resetMs: 0 } };
+    const { requests } = hear({ ...nothingLearned(), requests: known }, full, 1, NOW_MS);
+    expect(requests).toEqual({ ...known, limit: 6_000 });
+  });
   test("are forgotten when answers have said nothing of them for ten minutes", () => {
     const learned = hear(nothingLearned(), told, 1, NOW_MS);
     const later = (answered: number, ms: number) => hear(learned, undefined, answered, NOW_MS + ms);
