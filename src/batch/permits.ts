@@ -242,7 +242,8 @@ export class Permits {
       const weight = this.#floor.weight();
       const ready = Math.max(0, this.#floor.ready() - costs.length);
       const served = this.#floor.served();
-      reply = await this.#floor.acquire({ held, weight, costs, ready, served, ...news });
+      const asked = { held, weight, costs, ready, served, takesLease: true };
+      reply = await this.#floor.acquire({ ...asked, ...news });
       this.#acknowledged = held + reply.startInMs.length;
       this.#notBeforeMs = this.#floor.nowMs() + (reply.retryInMs ?? 0);
       this.#leasedUntilMs = this.#floor.nowMs() + (reply.leaseMs ?? 0);

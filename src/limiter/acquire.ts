@@ -10,6 +10,8 @@ export interface AcquireRequest extends Omit<Ask, "batch"> {
   ref: BatchRef;
   /** The model of its calls; "" where they have several. */
   model?: string | undefined;
+  /** Whether it can use a lease: who takes one is woken when it ends, and so is an object that wakes. */
+  takesLease?: boolean | undefined;
   /** Calls since the last ask whose answer told its length, and their lengths together. */
   answers?: { calls: number; outputTokens: number } | undefined;
   /** Calls since the last ask that showed that the upstream answers, and that it does not; see `Signs`. */

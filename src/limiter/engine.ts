@@ -71,7 +71,7 @@ export class LimiterEngine {
       };
     }
     const { ref, quota: name, model = "", answers = NO_ANSWERS, ...news } = request;
-    const { alive = 0, broken = 0, elsewhere, ...said } = news;
+    const { alive = 0, broken = 0, elsewhere, takesLease = false, ...said } = news;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);
@@ -107,7 +107,7 @@ export class LimiterEngine {
     others.delete(batch);
     const restsMs = Math.max(0, quota.cooldownUntilMs - nowMs);
     const down = isDown(store.breaker);
-    const alone = !down && this.#isAlone(batch, nowMs);
+    const alone = takesLease && !down && this.#isAlone(batch, nowMs);
     const leaseMs =
       alone && isLeasable(quota, inForce, nowMs) ? this.#leases.give(batch, nowMs) : 0;
     const kept = called.includes(batch);

@@ -5,6 +5,7 @@ import { LimiterEngine } from "../../src/limiter/engine.ts";
 import { migrations } from "../../src/limiter/schema.ts";
 import { LimiterStore } from "../../src/limiter/store.ts";
 import { SqliteFile } from "../simulation/sqlite.ts";
+import { askFor } from "../support/ask.ts";
 
 const LIMITS = { maxConcurrency: 10 };
 const T0 = 1_000_000;
@@ -16,19 +17,7 @@ class Stage {
   nowMs = T0;
 
   ask(batch_id: string, want: number, rest: Partial<AcquireRequest> = {}) {
-    const request: AcquireRequest = {
-      quota: "q",
-      ref: { project: "p", batch_id },
-      held: 0,
-      weight: 10,
-      costs: Array.from({ length: want }, () => 10),
-      ready: 0,
-      served: true,
-      extraTokens: 0,
-      answered: false,
-      elsewhere: "probe",
-      ...rest,
-    };
+    const request = askFor(batch_id, want, { elsewhere: "probe", ...rest });
     return this.#engine.acquire(request, LIMITS, this.nowMs, 0.5).reply;
   }
 

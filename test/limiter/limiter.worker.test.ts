@@ -3,23 +3,15 @@ import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { AcquireRequest } from "../../src/limiter/acquire.ts";
 import { limiterStub } from "../../src/stubs.ts";
+import { askFor } from "../support/ask.ts";
 
 /** The worker tests' upstream allows 50 calls in flight and no more; see wrangler.toml. */
 const LIMIT = 50;
 
 const fresh = () => limiterStub(env, `test-${crypto.randomUUID()}`);
 const ref = (batch_id: string) => ({ project: "default", batch_id });
-const ask = (batch: string, held: number, want: number): AcquireRequest => ({
-  quota: "default",
-  ref: ref(batch),
-  held,
-  weight: 10,
-  costs: Array.from({ length: want }, () => 10),
-  ready: 0,
-  served: true,
-  extraTokens: 0,
-  answered: false,
-});
+const ask = (batch: string, held: number, want: number, rest: Partial<AcquireRequest> = {}) =>
+  askFor(batch, want, { held, ...rest });
 
 describe("the Limiter", () => {
   it("never permits more calls at once than the upstream's limit, over all batches", async () => {
@@ -58,11 +50,17 @@ describe("the Limiter", () => {
 
   it("lets a batch that is alone go on by itself, and none beside another", async () => {
     const limiter = fresh();
-    expect((await limiter.acquire(ask("a", 0, 5))).leaseMs).toBeGreaterThan(0);
-    expect((await limiter.acquire(ask("b", 0, 5))).leaseMs).toBe(0);
-    expect((await limiter.acquire(ask("a", 5, 1))).leaseMs).toBe(0);
-    await limiter.acquire({ ...ask("b", 0, 0) });
-    expect((await limiter.acquire(ask("a", 6, 1))).leaseMs).toBeGreaterThan(0);
+    const lease = async (batch: string, held: number, want: number) =>
+      (await limiter.acquire(ask(batch, held, want, { takesLease: true }))).leaseMs;
+    expect(await lease("a", 0, 5)).toBeGreaterThan(0);
+    expect(await lease("b", 0, 5)).toBe(0);
+    expect(await lease("a", 5, 1)).toBe(0);
+    await lease("b", 0, 0);
+    expect(await lease("a", 6, 1)).toBeGreaterThan(0);
+  });
+
+  it("gives no lease to a single call, which is no object that could be woken", async () => {
+    expect((await fresh().acquire(ask("call_1", 0, 1))).leaseMs).toBe(0);
   });
 
   it("says how long the upstream rests", async () => {
