@@ -8,6 +8,7 @@ import { readToldLimits } from "../core/told-limits.ts";
 import { readUsage } from "../core/usage.ts";
 import type { Endpoint } from "../wire/batch.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { heard } from "./heard.ts";
 import type { Held } from "./memory.ts";
 import { readAnswer } from "./read-answer.ts";
 import { Silence } from "./read-stream.ts";
@@ -90,6 +91,7 @@ export async function callUpstream(
       },
     });
   } catch (error) {
+    if (timeout.signal.aborted) await heard();
     if (silent) {
       return unanswered("timeout", `The stream was silent for ${upstream.idleTimeoutMs} ms.`);
     }

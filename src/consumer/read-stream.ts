@@ -1,4 +1,5 @@
 import { CompletionStream, type StreamEnd } from "../core/completion-stream.ts";
+import { heard } from "./heard.ts";
 
 /** After the end was told, the body's own end is waited for so long: it keeps the connection usable. */
 const FAREWELL_MS = 1_000;
@@ -48,6 +49,7 @@ export async function readStream(
   const end = stream.end();
   if (end.kind === "whole") await farewell(reader);
   await reader.cancel().catch(() => undefined);
+  if (end.kind !== "whole") await heard();
   return end;
 }
 
