@@ -159,7 +159,6 @@ describe.concurrent("a stream that is not whole", () => {
       result: { code: "timeout", message: "The stream was silent for 300 ms." },
     });
     expect(report.tookMs).toBeGreaterThanOrEqual(290);
-    expect(report.tookMs).toBeLessThan(TIMEOUT_MS);
   });
 
   it("because it never began has its whole time, and no more", async () => {

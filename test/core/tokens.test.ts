@@ -116,11 +116,17 @@ describe("long text", () => {
     expect(chat(text)).toBeLessThan(200_000 * 1.1);
   });
 
-  test("costs little: a thousand texts of a million characters in a second", () => {
-    const text = "a".repeat(1_000_000);
-    const start = performance.now();
-    for (let call = 0; call < 1000; call += 1) chat(text);
-    expect(performance.now() - start).toBeLessThan(1000);
+  test("costs what short text does: it is judged by samples of it", () => {
+    const leastMs = (text: string) => {
+      const rounds = Array.from({ length: 20 }, () => {
+        const start = performance.now();
+        for (let call = 0; call < 20; call += 1) chat(text);
+        return performance.now() - start;
+      });
+      return Math.min(...rounds);
+    };
+    const short = "a".repeat(100_000);
+    expect(leastMs(short.repeat(100))).toBeLessThan(10 * leastMs(short));
   });
 });
 

