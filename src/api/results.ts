@@ -1,6 +1,6 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
-import type { ResultsPage } from "../batch/engine.ts";
+import type { ResultsPage } from "../batch/reader.ts";
 import type { OutcomeKind, OutcomeRow } from "../batch/store/outcomes.ts";
 import { etagOf } from "../core/etag.ts";
 import { batchStub } from "../stubs.ts";

@@ -5,11 +5,13 @@ import type { BatchChange, BatchObject, BatchRetry } from "../wire/batch.ts";
 import { type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
 import { NOTHING } from "./dispatch.ts";
-import { Engine, type Opened, type ResultsPage } from "./engine.ts";
+import { Engine, type Opened } from "./engine.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { Listening, type NewsReply, type NewsRequest } from "./listening.ts";
+import { migrations } from "./migrations.ts";
 import { platformWorld } from "./platform-world.ts";
-import { type DeliveryHistory, migrations } from "./schema.ts";
+import type { ResultsPage } from "./reader.ts";
+import type { DeliveryHistory } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
 import type { TaskHistory } from "./store/history.ts";
 import type { OutcomeKind } from "./store/outcomes.ts";
@@ -85,24 +87,26 @@ export class Batch extends DurableObject<Env> {
     return this.#client?.remove() ?? NOT_OPENED;
   }
 
-  /** See {@link Engine.task}. */
+  /** See {@link Reader.task}. */
   task(customId: string): Result<TaskHistory> {
-    return this.#client?.task(customId) ?? NOT_OPENED;
+    return this.#client?.reader.task(customId) ?? NOT_OPENED;
   }
 
-  /** See {@link Engine.tasks}. */
+  /** See {@link Reader.tasks}. */
   tasks(query: TaskQuery): TaskPage {
-    return this.#engine?.tasks(query) ?? { rows: [], nextAfter: null };
+    return this.#engine?.reader.tasks(query) ?? { rows: [], nextAfter: null };
   }
 
-  /** See {@link Engine.timeline}. */
+  /** See {@link Reader.timeline}. */
   timeline(after: TimelineCursor, stepMs: number): Timeline {
-    return this.#engine?.timeline(after, stepMs) ?? { moments: [], next: after, more: false };
+    return (
+      this.#engine?.reader.timeline(after, stepMs) ?? { moments: [], next: after, more: false }
+    );
   }
 
-  /** See {@link Engine.deliveries}. */
+  /** See {@link Reader.deliveries}. */
   deliveries(): DeliveryHistory[] {
-    return this.#client?.deliveries() ?? [];
+    return this.#client?.reader.deliveries() ?? [];
   }
 
   /** See {@link Engine.resend}. */
@@ -115,13 +119,13 @@ export class Batch extends DurableObject<Env> {
     return this.#engine?.erase(kind) ?? NOT_OPENED;
   }
 
-  /** See {@link Engine.results}. */
+  /** See {@link Reader.results}. */
   results(
     kind: OutcomeKind,
     after: number | { customId: string },
     limit: number,
   ): Result<ResultsPage> {
-    return this.#client?.results(kind, after, limit) ?? NOT_OPENED;
+    return this.#client?.reader.results(kind, after, limit) ?? NOT_OPENED;
   }
 
   /** See {@link Engine.exchange}. */

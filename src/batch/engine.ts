@@ -8,21 +8,18 @@ import {
 } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import type { NewTask } from "../wire/request.ts";
+import { Alarm } from "./alarm.ts";
 import { applyChange, budgetAfter } from "./change.ts";
 import { decisionsBetween } from "./decisions.ts";
 import { Dispatch } from "./dispatch.ts";
 import { erase, erasedProblem } from "./erase.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
+import { type NewsDetail, type NewsPage, Reader } from "./reader.ts";
 import type { BatchRow, DeliveryHistory } from "./schema.ts";
 import type { NewBatch } from "./store/batch-row.ts";
-import { readHistory, type TaskHistory } from "./store/history.ts";
 import { addTasks } from "./store/intake.ts";
-import { lastPlace, type NewsRow, readNews } from "./store/news.ts";
-import { type OutcomeKind, type OutcomeRow, readOutcomes, seqOf } from "./store/outcomes.ts";
 import type { Store } from "./store/store.ts";
-import { listTasks, type TaskPage, type TaskQuery } from "./store/task-list.ts";
-import { readTimeline, type Timeline, type TimelineCursor } from "./store/timeline.ts";
 import { deleteAtMs, nextSweepMs, sweep } from "./sweep.ts";
 import { viewOf } from "./view.ts";
 import type { World } from "./world.ts";
@@ -33,32 +30,15 @@ export interface Opened {
   webhookSecret: string | null;
 }
 
-/** A page of outcomes in input order, and where the next one starts; null at the end. */
-export interface ResultsPage {
-  rows: OutcomeRow[];
-  nextAfter: number | null;
-}
-
 /** What happened in a batch after a place in the order of recording. */
-export interface News {
+export interface News extends NewsPage {
   batch: BatchObject;
-  rows: NewsRow[];
-  /** Whether there is more behind the last row. */
-  more: boolean;
-  /** The last place there is; the end's, once the batch has ended. */
-  last: number;
   /** Whether no call is in flight and none is made for a while, so nothing happens by itself. */
   asleep: boolean;
 }
 
 /** A batch that makes no call for this long is asleep for those who listen. */
 const ASLEEP_MS = 2_000;
-/** Outcomes in one page of news, and their lines, when these are asked for. */
-const NEWS_ROWS = 1_000;
-const NEWS_BYTES = 1024 * 1024;
-
-/** Lines in one page of results: an RPC carries at most 32 MiB. */
-const PAGE_BYTES = 4 * 1024 * 1024;
 
 /**
  * What a batch does: its tasks, its outcomes, its end. All of it but the platform, which is World
@@ -66,12 +46,13 @@ const PAGE_BYTES = 4 * 1024 * 1024;
  * must not forget is in the Store.
  */
 export class Engine {
+  /** What it holds, to be read. */
+  readonly reader: Reader;
   readonly #store: Store;
   readonly #world: World;
   readonly #config: Config;
   readonly #dispatch: Dispatch;
-  /** When the alarm is set for, as far as this instance knows. */
-  #alarmAtMs: number | undefined;
+  readonly #alarm: Alarm;
   /** The batch as its decisions were last logged. */
   #told: Readonly<BatchRow> | undefined;
 
@@ -80,7 +61,8 @@ export class Engine {
     this.#store = store;
     this.#world = world;
     this.#config = config;
-    this.#alarmAtMs = alarmAtMs;
+    this.#alarm = new Alarm(world, alarmAtMs);
+    this.reader = new Reader(store, () => world.nowMs());
     this.#told = store.rows.get();
     this.#dispatch = new Dispatch(store, world, config);
   }
@@ -100,7 +82,7 @@ export class Engine {
     });
     this.#tell();
     // The alarm in the same turn makes sure; waking at once makes the first call soon.
-    this.#arm(nowMs + 1);
+    this.#alarm.arm(nowMs + 1);
     this.#dispatch.wake(nowMs);
     const opened = this.view();
     if (!opened.ok) return opened;
@@ -112,7 +94,7 @@ export class Engine {
     const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
     // An alarm set by a clock that was ahead would sleep on; whoever looks wakes it.
-    this.#arm(this.#nextMs());
+    this.#alarm.arm(this.#nextMs());
     return ok(viewOf(row, this.#store.progress()));
   }
 
@@ -123,7 +105,7 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     if (this.#store.rows.cancel(nowMs)) {
       this.#tell();
-      this.#arm(nowMs + 1);
+      this.#alarm.arm(nowMs + 1);
     } else if (row.status !== "cancelling" && row.status !== "cancelled") {
       return refuse(
         "invalid_request",
@@ -154,7 +136,7 @@ export class Engine {
   /** Goes on after a pause. One that was not paused just goes on. */
   resume(): Result<BatchObject> {
     if (this.#store.rows.get() === undefined) return NOT_OPENED;
-    if (this.#store.rows.resume()) this.#arm(this.#world.nowMs() + 1);
+    if (this.#store.rows.resume()) this.#alarm.arm(this.#world.nowMs() + 1);
     this.#tell();
     return this.view();
   }
@@ -168,7 +150,7 @@ export class Engine {
     this.#tell();
     const nowMs = this.#world.nowMs();
     // More may be called now than there are consumers for, or there is less to pay with.
-    this.#arm(nowMs + 1);
+    this.#alarm.arm(nowMs + 1);
     this.#dispatch.wake(nowMs);
     return this.view();
   }
@@ -213,7 +195,7 @@ export class Engine {
     });
     if (refused !== undefined) return refused;
     this.#tell();
-    this.#arm(nowMs + 1);
+    this.#alarm.arm(nowMs + 1);
     return this.view();
   }
 
@@ -232,7 +214,7 @@ export class Engine {
     }
     this.#tell();
     // The sweep deletes it here and in the project's index, however often it takes.
-    this.#arm(nowMs + 1);
+    this.#alarm.arm(nowMs + 1);
     return ok(null);
   }
 
@@ -241,34 +223,12 @@ export class Engine {
     return (this.#store.rows.get()?.removed_at ?? null) !== null;
   }
 
-  /** What happened to a task. */
-  task(customId: string): Result<TaskHistory> {
-    const found = readHistory(this.#store.sql, customId);
-    if (found !== undefined) return ok(found);
-    return refuse("not_found", `This batch has no task '${customId}'.`, "custom_id");
-  }
-
-  /** A page of tasks. */
-  tasks(query: TaskQuery): TaskPage {
-    return listTasks(this.#store.sql, query);
-  }
-
-  /** What happened after a cursor, in steps of time. */
-  timeline(after: TimelineCursor, stepMs: number): Timeline {
-    return readTimeline(this.#store.sql, after, stepMs, this.#world.nowMs());
-  }
-
-  /** The webhooks of this batch, sent or to be sent. */
-  deliveries(): DeliveryHistory[] {
-    return this.#store.deliveries.all();
-  }
-
   /** Sends a webhook again, from the beginning of its schedule. */
   resend(id: string): Result<DeliveryHistory> {
     const nowMs = this.#world.nowMs();
     const row = this.#store.deliveries.again(id, nowMs);
     if (row === undefined) return refuse("not_found", `This batch has no delivery '${id}'.`, "id");
-    this.#arm(nowMs + 1);
+    this.#alarm.arm(nowMs + 1);
     return ok(row);
   }
 
@@ -288,57 +248,27 @@ export class Engine {
     return ok(null);
   }
 
-  /** A page of outcomes after a seq, or of those after the task with a custom_id. */
-  results(
-    kind: OutcomeKind,
-    after: number | { customId: string },
-    limit: number,
-  ): Result<ResultsPage> {
-    const { sql, rows: batch } = this.#store;
-    const row = batch.get();
-    const erased = row === undefined ? undefined : erasedProblem(row, kind);
-    if (erased !== undefined) return erased;
-    const afterSeq = typeof after === "number" ? after : seqOf(sql, after.customId);
-    if (afterSeq === undefined) {
-      return refuse("invalid_request", "No task of this batch has that task_id.", "after");
-    }
-    const rows = readOutcomes(sql, kind, afterSeq, limit, PAGE_BYTES);
-    const last = rows.at(-1)?.seq;
-    const more = last !== undefined && readOutcomes(sql, kind, last, 1, 1).length > 0;
-    return ok({ rows, nextAfter: more ? last : null });
-  }
-
-  /** The last place in the order of recording. */
-  lastPlace(): number {
-    return lastPlace(this.#store.sql);
-  }
-
   /**
    * What happened after a place.
    *
    * @param tasks which outcomes to tell: none, what became of them, or their lines too.
    */
-  news(after: number, tasks: "none" | "state" | "result"): Result<News> {
-    const { sql, rows: batch } = this.#store;
-    const row = batch.get();
+  news(after: number, tasks: NewsDetail): Result<News> {
+    const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
     const erased = tasks === "none" ? undefined : erasedProblem(row, "all");
     if (erased !== undefined) return erased;
     const view = this.view();
     if (!view.ok) return view;
-    const lines = tasks === "result" ? { maxBytes: NEWS_BYTES } : undefined;
-    const rows = tasks === "none" ? [] : readNews(sql, after, NEWS_ROWS, lines);
-    const told = rows.at(-1)?.place;
-    const more = told !== undefined && readNews(sql, told, 1, undefined).length > 0;
     const asleep = this.#dispatch.restsUntilMs() > this.#world.nowMs() + ASLEEP_MS;
-    return ok({ batch: view.value, rows, more, last: this.lastPlace(), asleep });
+    return ok({ batch: view.value, ...this.reader.news(after, tasks), asleep });
   }
 
   /** See {@link Dispatch.exchange}. */
   async exchange(request: ExchangeRequest): Promise<ExchangeReply> {
     const reply = await this.#dispatch.exchange(request);
     this.#tell();
-    this.#arm(this.#nextMs());
+    this.#alarm.arm(this.#nextMs());
     return reply;
   }
 
@@ -354,7 +284,7 @@ export class Engine {
 
   /** Looks after the batch now: for a pointer that ended in the dead-letter queue. */
   poke(): void {
-    if (this.#store.rows.get() !== undefined) this.#arm(this.#world.nowMs() + 1);
+    if (this.#store.rows.get() !== undefined) this.#alarm.arm(this.#world.nowMs() + 1);
   }
 
   /**
@@ -364,16 +294,13 @@ export class Engine {
    */
   async alarm(): Promise<"gone" | undefined> {
     // Armed before the work: if this instance dies in the middle, the alarm comes again.
-    this.#alarmAtMs = undefined;
-    this.#arm(this.#world.nowMs() + SAFETY_MS);
+    this.#alarm.rang();
+    this.#alarm.arm(this.#world.nowMs() + SAFETY_MS);
     const againMs = await sweep(this.#store, this.#world, this.#config, this.#dispatch.ways);
     if (againMs === "gone") return againMs;
     this.#tell();
     this.#dispatch.wake(this.#world.nowMs());
-    this.#alarmAtMs = undefined;
-    const next = againMs ?? this.#nextMs();
-    if (next === undefined) this.#world.deleteAlarm();
-    else this.#arm(next);
+    this.#alarm.reset(againMs ?? this.#nextMs());
     return undefined;
   }
 
@@ -396,22 +323,7 @@ export class Engine {
       this.#world.nowMs(),
     );
   }
-
-  /** Sets the alarm, unless it is set for an earlier time. One that is due comes by itself. */
-  #arm(atMs: number | undefined): void {
-    if (atMs === undefined) return;
-    const nowMs = this.#world.nowMs();
-    const atLeast = Math.max(atMs, nowMs + 1);
-    if (this.#alarmAtMs !== undefined && this.#alarmAtMs <= atLeast) {
-      if (nowMs - this.#alarmAtMs < OVERDUE_MS) return;
-    }
-    this.#alarmAtMs = atLeast;
-    this.#world.setAlarm(atLeast);
-  }
 }
-
-/** An alarm that has been due this long is not trusted to come any more. */
-const OVERDUE_MS = 60_000;
 
 const ENDED: readonly BatchStatus[] = ["completed", "expired", "cancelled"];
 

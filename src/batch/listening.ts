@@ -2,6 +2,7 @@ import { etagOf, matches } from "../core/etag.ts";
 import { type BatchObject, hasEnded } from "../wire/batch.ts";
 import type { Result } from "../wire/errors.ts";
 import type { Engine, News } from "./engine.ts";
+import type { NewsDetail } from "./reader.ts";
 import { Watch } from "./watch.ts";
 
 /** What a listener asks for. */
@@ -10,7 +11,7 @@ export interface NewsRequest {
   listener: string;
   /** The place up to which it knows all. */
   after: number;
-  tasks: Parameters<Engine["news"]>[1];
+  tasks: NewsDetail;
   /** The ETag of the batch as it knows it. */
   etag: string | undefined;
   /** How long to wait for anything that it does not know. */
@@ -83,7 +84,7 @@ export class Listening {
     const engine = this.#engine();
     const view = engine?.view() ?? GONE;
     const etag = view.ok ? etagOf(JSON.stringify(view.value)) : "";
-    return { view, etag, last: engine?.lastPlace() ?? 0 };
+    return { view, etag, last: engine?.reader.lastPlace() ?? 0 };
   }
 
   /** How many listen, this one with them. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { migrations } from "../../src/batch/schema.ts";
+import { migrations } from "../../src/batch/migrations.ts";
 import { lastPlace, readNews } from "../../src/batch/store/news.ts";
 import { SqliteFile } from "../simulation/sqlite.ts";
 

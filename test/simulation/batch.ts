@@ -1,5 +1,5 @@
 import { Engine } from "../../src/batch/engine.ts";
-import { migrations } from "../../src/batch/schema.ts";
+import { migrations } from "../../src/batch/migrations.ts";
 import type { Store } from "../../src/batch/store/store.ts";
 import type { Digest } from "../../src/project/digest.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";

@@ -254,7 +254,7 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
       if (engine.remove().ok !== may) throw new Error(`${name}: its end decides whether it goes`);
     });
     add(faults.resend, "resend the webhook of", () => {
-      const deliveries = engine.deliveries();
+      const deliveries = engine.reader.deliveries();
       if (deliveries.length > 0) engine.resend(chance.pick(deliveries).delivery.id);
     });
   }

@@ -86,7 +86,7 @@ test(`${HOURS} hours of many projects' batches end exactly, and leave nothing be
       expect({ id, open: pending + running, ended: sum(Object.values(ends)) }).toEqual({
         ...{ id, open: 0, ended: tasks },
       });
-      const page = batch.results("all", -1, 1_000);
+      const page = batch.reader.results("all", -1, 1_000);
       const lines = page.ok ? page.value.rows.map(({ line }) => JSON.parse(line)) : [];
       const ids = lines.map(({ custom_id }: { custom_id: string }) => custom_id);
       expect(ids.length).toBe(tasks);

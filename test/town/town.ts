@@ -1,6 +1,6 @@
 import { vi } from "vitest";
 import { Engine } from "../../src/batch/engine.ts";
-import { migrations as batchMigrations } from "../../src/batch/schema.ts";
+import { migrations as batchMigrations } from "../../src/batch/migrations.ts";
 import type { NewBatch } from "../../src/batch/store/batch-row.ts";
 import { Store } from "../../src/batch/store/store.ts";
 import type { World } from "../../src/batch/world.ts";

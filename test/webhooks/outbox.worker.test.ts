@@ -2,7 +2,7 @@ import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "
 import { env } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { describe, expect, it } from "vitest";
-import { migrations } from "../../src/batch/schema.ts";
+import { migrations } from "../../src/batch/migrations.ts";
 import type { NewBatch } from "../../src/batch/store/batch-row.ts";
 import type { World } from "../../src/batch/world.ts";
 import { projectStub } from "../../src/stubs.ts";
@@ -39,7 +39,7 @@ describe("a project that is out of reach when its batch ends", () => {
     await drive(batch, { endpointsFor: outOfReach }, async ({ engine, alarmAtMs, clock }) => {
       await engine.alarm();
       expect(engine.view()).toMatchObject({ ok: true, value: { status: "completed" } });
-      expect(engine.deliveries()).toMatchObject([{ delivery: { state: "delivered" } }]);
+      expect(engine.reader.deliveries()).toMatchObject([{ delivery: { state: "delivered" } }]);
       expect(alarmAtMs()).toBeLessThanOrEqual(clock.nowMs + 2_000);
     });
     expect(await receivedAt(own)).toHaveLength(1);
@@ -66,7 +66,7 @@ describe("a project that is out of reach when its batch ends", () => {
     await drive(batch, { endpointsFor: lossy }, async ({ engine }) => {
       for (let n = 0; n < 6; n += 1) await engine.alarm();
       expect(asked).toBe(4);
-      expect(engine.deliveries()).toMatchObject([{ delivery: { endpoint_id: id } }]);
+      expect(engine.reader.deliveries()).toMatchObject([{ delivery: { endpoint_id: id } }]);
     });
     expect(await receivedAt(path)).toHaveLength(1);
   });
@@ -78,7 +78,9 @@ describe("a project that is out of reach when its batch ends", () => {
     const batch = await about(project);
     await drive(batch, { endpointTarget: outOfReach }, async ({ engine }) => {
       for (let n = 0; n < 20; n += 1) await engine.alarm();
-      expect(engine.deliveries()).toMatchObject([{ delivery: { state: "due", attempts: 0 } }]);
+      expect(engine.reader.deliveries()).toMatchObject([
+        { delivery: { state: "due", attempts: 0 } },
+      ]);
     });
     await stubOf(batch).poke();
     await deliveriesTo(batch, (all) => all.every(isDelivered));
@@ -91,7 +93,7 @@ describe("a project that is out of reach when its batch ends", () => {
     const batch = await about(project);
     await drive(batch, { tellEndpoints: outOfReach }, async ({ engine }) => {
       await engine.alarm();
-      expect(engine.deliveries()).toMatchObject([{ delivery: { state: "failed" } }]);
+      expect(engine.reader.deliveries()).toMatchObject([{ delivery: { state: "failed" } }]);
     });
     expect((await project.look(id)).disabled_at).toBeNull();
     await stubOf(batch).poke();
