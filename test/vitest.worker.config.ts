@@ -16,9 +16,10 @@ export default defineProject({
           UPSTREAM_ALLOW_PRIVATE: "1",
           UPSTREAM_API_KEY: "sk-upstream-secret",
           UPSTREAM_MAX_CONCURRENCY: "50",
-          UPSTREAM_TIMEOUT_MS: "1000",
+          // A machine that is busy for a second makes no call late and loses no conversation.
+          UPSTREAM_TIMEOUT_MS: "3000",
           CONSUMER_LANES: "50",
-          CLAIM_TTL_MS: "1000",
+          CLAIM_TTL_MS: "4000",
           RETRY_BASE_MS: "20",
           RETRY_MAX_MS: "100",
           RETRY_MAX_ATTEMPTS: "4",

@@ -16,9 +16,9 @@ import {
 import { HOUR_MS, receivedAt, taskOf, upstreamOf } from "../support/worker/faults.ts";
 import { chat, newBatch, plant, stubOf, tamper } from "../support/worker/store.ts";
 
-/** A task is tried so often by the worker tests' configuration. */
+/** A task is tried so often, and a call may take so long, by the worker tests' configuration. */
 const ATTEMPTS = 4;
-const TIMEOUT_MS = 1_000;
+const TIMEOUT_MS = 3_000;
 
 /** Runs one prompt to its end, and tells all there is to tell about it. */
 async function run(marker: string) {
