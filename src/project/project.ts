@@ -12,8 +12,9 @@ import type { Totals } from "./digests.ts";
 import { Doomed } from "./doomed.ts";
 import type { EndpointAttempt, EndpointTarget, Subscriber } from "./endpoint-rpc.ts";
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
+import { expireFiles } from "./expire.ts";
 import { Idempotency } from "./idempotency.ts";
-import type { OutputFile } from "./output-file.ts";
+import { type OutputFile, outputFileRow } from "./output-file.ts";
 import { type Addition, QuotaBook } from "./quotas.ts";
 import {
   type Endpoint,
@@ -31,8 +32,6 @@ import {
 } from "./store.ts";
 import { type Assembly, type UploadState, Uploads } from "./uploads.ts";
 
-/** R2 deletes at most 1,000 keys in one call. */
-const DELETE_AT_ONCE = 1_000;
 const RETRY_MS = 60_000;
 /** Bytes that no row owns by then are deleted: longer than any upload takes. */
 const ORPHAN_MS = 24 * 3_600_000;
@@ -207,24 +206,9 @@ export class Project extends DurableObject<Env> {
 
   /** Puts the files of a batch that ended into the index, and takes empty ones out. Repeatable. */
   addOutputFiles(batchId: string, files: OutputFile[], nowMs: number): void {
-    for (const { id, bytes, kind, expiresAtMs } of files) {
-      if (bytes === 0) {
-        this.#opened().removeFile(id, nowMs);
-        continue;
-      }
-      this.#opened().replaceFile({
-        id,
-        purpose: "batch_output",
-        filename: `${batchId}_${kind}.jsonl`,
-        bytes,
-        created_at: nowMs,
-        expires_at: expiresAtMs,
-        r2_key: null,
-        sha256: null,
-        lines: null,
-        batch_id: batchId,
-        kind,
-      });
+    for (const file of files) {
+      if (file.bytes === 0) this.#opened().removeFile(file.id, nowMs);
+      else this.#opened().replaceFile(outputFileRow(batchId, file, nowMs));
     }
     this.#arm();
   }
@@ -358,19 +342,7 @@ export class Project extends DurableObject<Env> {
     // Armed before the work: if it fails, it comes again.
     void this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     const store = this.#opened();
-    for (;;) {
-      const expired = store.expired(Date.now(), DELETE_AT_ONCE);
-      if (expired.length === 0) break;
-      const keys = expired.flatMap(({ r2_key }) => (r2_key === null ? [] : [r2_key]));
-      if (keys.length > 0) await this.env.FILES.delete(keys);
-      for (const { id } of expired) store.removeFile(id, Date.now());
-    }
-    for (;;) {
-      const keys = this.#doomed.due(Date.now(), DELETE_AT_ONCE);
-      if (keys.length === 0) break;
-      await this.env.FILES.delete(keys);
-      for (const key of keys) this.#doomed.spare(key);
-    }
+    await expireFiles(store, this.#doomed, this.env.FILES, Date.now);
     while (this.#idempotency.expire(Date.now(), EXPIRE_AT_ONCE));
     await this.ctx.storage.deleteAlarm();
     this.#arm();
