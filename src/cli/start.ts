@@ -10,6 +10,7 @@ import { welcome } from "./welcome.ts";
 
 /** `npm start`: serves Muster on this machine until Ctrl-C. */
 async function main(): Promise<void> {
+  refuseArguments(process.argv.slice(2));
   const settings = readSettings(process.env);
   const stopping = onStopSignal();
   const simulator = settings.simulated
@@ -22,6 +23,13 @@ async function main(): Promise<void> {
   } finally {
     await simulator?.close();
   }
+}
+
+function refuseArguments(given: readonly string[]): void {
+  if (given.length === 0) return;
+  throw new Failure(
+    `npm start takes no arguments, and got: ${given.join(" ")}\nSettings are environment variables, as in PORT=8080 npm start. All of them: src/config/README.md.`,
+  );
 }
 
 async function serve(

@@ -33,6 +33,13 @@ async function expectGone(groups: ReadonlySet<number>): Promise<void> {
   });
 }
 
+test("refuses arguments, and says where settings go", async () => {
+  const command = run("start.ts", ["--port", "8080"], {});
+  expect(await command.exited).toBe(1);
+  expect(command.stderr()).toContain("takes no arguments, and got: --port 8080\n");
+  expect(command.stderr()).toContain("PORT=8080 npm start");
+});
+
 test("serves with its settings, shows no secret, and stops on SIGINT", {
   timeout: PATIENT,
 }, async () => {
