@@ -3,6 +3,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { questions } from "../../src/cli/questions.ts";
 import type { BatchObject } from "../../src/wire/batch.ts";
+import type { FileObject } from "../../src/wire/file.ts";
 import { chromiumPath, startChromium } from "../support/chromium.ts";
 import { type Running, startTestMuster } from "../support/muster.ts";
 import { until } from "../support/wait.ts";
@@ -99,6 +100,11 @@ describe.skipIf(absent)("the page in Chromium", () => {
   async function post(prompts: readonly string[], more: object = {}): Promise<string> {
     const response = await muster.post("/batches", { model: "m", prompts, ...more });
     return ((await response.json()) as BatchObject).id;
+  }
+
+  async function filesNamed(name: string): Promise<number> {
+    const list = (await (await muster.get("/files?limit=1000")).json()) as { data: FileObject[] };
+    return list.data.filter(({ filename }) => filename === name).length;
   }
 
   test("asks for a key, says when it is wrong, keeps it for the tab and no longer", async () => {
@@ -242,6 +248,56 @@ describe.skipIf(absent)("the page in Chromium", () => {
     await wrong.getByText("Line 2:").waitFor();
     expect(await page.getByRole("button", { name: /^Send/ }).isDisabled()).toBe(true);
     expect(complaints).toEqual([]);
+  });
+
+  test("opens a batch with options and a budget, and raises the budget that stopped it", async () => {
+    await open();
+    await page.goto(`${origin()}/#/new`);
+    const prompts = Array.from({ length: 40 }, (_, n) => `question ${n % 20}`);
+    await page.getByLabel(/^Tasks/).fill(prompts.join("\n"));
+    await page.getByLabel("Model").fill("gpt-4o-mini");
+    await page.getByLabel("Tokens of an answer").fill("10");
+    await page.getByText("Limits and options").click();
+    await page.getByLabel("Tokens in all").fill("60");
+    await page.getByLabel("Expires after").fill("1h");
+    await page.getByLabel("Call equal requests once").check();
+    await page.getByLabel("Use all upstreams at once").check();
+    await page.getByRole("button", { name: "Send 40 tasks" }).click();
+    await page.waitForURL(/#\/batches\/batch_/);
+    const id = /batch_\w+/.exec(page.url())?.[0] ?? "";
+    const stopped = await ended(id);
+    expect(stopped).toMatchObject({
+      completion_window: "1h",
+      muster: { dedupe: true, pool: true, twins: 20, budget: { max_tokens_total: 60 } },
+    });
+    expect(stopped.muster.budget.stopped).toBeGreaterThan(20);
+    await page.getByText("Stopped for budget").waitFor();
+    await page.getByLabel("Tokens in all").fill("100000");
+    await page.getByRole("button", { name: /^Retry \d+ failed/ }).click();
+    await page.getByText("40 succeeded").waitFor();
+    expect((await ended(id)).muster.budget).toMatchObject({
+      max_tokens_total: 100_000,
+      stopped: 0,
+    });
+    expect(complaints).toEqual([]);
+  });
+
+  test("says what is wrong with an option, by its name", async () => {
+    await open();
+    await page.goto(`${origin()}/#/new`);
+    await page.getByLabel(/^Tasks/).fill("question");
+    await page.getByLabel("Model").fill("gpt-4o-mini");
+    await page.getByText("Limits and options").click();
+    await page.getByLabel("Expires after").fill("soon");
+    await page.getByRole("button", { name: "Send 1 task" }).click();
+    await page.getByRole("alert").getByText("completion_window").waitFor();
+    expect(complaints.splice(0).join()).toContain("400");
+    const before = await filesNamed("pasted.jsonl");
+    await page.getByLabel("Expires after").fill("");
+    await page.getByRole("button", { name: "Check and estimate" }).click();
+    await page.locator("#estimate").getByText("Tokens in").waitFor();
+    // What was sent to be looked at is not kept.
+    expect(await filesNamed("pasted.jsonl")).toBe(before);
   });
 
   test.each([

@@ -53,7 +53,11 @@ try {
     await page.goto(`${muster.url.replace("/v1", "")}/${place}`);
     if (name === "batch") await page.locator(".plot canvas").nth(1).waitFor();
     if (ready !== undefined) {
-      await page.getByLabel(/^Tasks/).fill(questions(12).join("\n").replace(/\n\n/g, " "));
+      await page.getByLabel(/^Tasks/).fill(
+        questions(12)
+          .map((text) => text.replace(/\s+/g, " "))
+          .join("\n"),
+      );
       await page.getByLabel("Model").fill("gpt-4o-mini");
       await page.getByRole("button", { name: ready }).click();
       await page.locator("#estimate").waitFor();
@@ -65,7 +69,8 @@ try {
       await page.locator(".attempts").waitFor();
       await page.evaluate("document.querySelector('.tasks').scrollIntoView()");
     }
-    await page.screenshot({ path: join(FOLDER, `${name}${dark ? "-dark" : ""}.png`) });
+    const path = join(FOLDER, `${name}${dark ? "-dark" : ""}.png`);
+    await page.screenshot({ path, fullPage: ready !== undefined });
     await context.close();
     console.log(`${name}${dark ? "-dark" : ""}.png`);
   };

@@ -1,9 +1,20 @@
 import { useRef, useState } from "preact/hooks";
 import type { BatchObject, BatchStatus } from "../../wire/batch.ts";
 import { get } from "./api.ts";
-import { age, number, pace, rate, span } from "./format.ts";
-import { usePolled, useSettled } from "./hooks.ts";
-import { Counts, doneOf, isOpen, Problem, ProgressBar, Status, Title } from "./parts.tsx";
+import { Filters, useFilter } from "./filters.tsx";
+import { age } from "./format.ts";
+import { usePolled } from "./hooks.ts";
+import {
+  Counts,
+  isOpen,
+  type Look,
+  lookAt,
+  Pace,
+  Problem,
+  ProgressBar,
+  Status,
+  Title,
+} from "./parts.tsx";
 
 interface BatchPage {
   data: BatchObject[];
@@ -25,11 +36,10 @@ const PAGE = 25;
 
 /** The project's batches, live. */
 export function Batches() {
-  const [status, setStatus] = useState("");
-  const [typed, setTyped] = useState("");
+  const filter = useFilter();
+  const { choice: status, search } = filter;
   const [size, setSize] = useState(PAGE);
-  const search = useSettled(typed.trim(), 250);
-  const seen = useRef(new Map<string, { atMs: number; done: number }>());
+  const seen = useRef(new Map<string, Look>());
   const { value, error } = usePolled(
     (signal) => load({ status, search, size }, signal),
     [status, search, size],
@@ -39,33 +49,11 @@ export function Batches() {
   return (
     <>
       <Title>Batches</Title>
-      <search>
-        <form class="filters" onSubmit={(event) => event.preventDefault()}>
-          <label>
-            Status{" "}
-            <select value={status} onChange={(event) => setStatus(event.currentTarget.value)}>
-              <option value="">all</option>
-              {STATUSES.map((name) => (
-                <option key={name} value={name}>
-                  {name.replace("_", " ")}
-                </option>
-              ))}
-            </select>
-          </label>
-          <label class="grow">
-            Search{" "}
-            <input
-              type="search"
-              placeholder="id, model or metadata"
-              value={typed}
-              onInput={(event) => setTyped(event.currentTarget.value)}
-            />
-          </label>
-          <a class="button main" href="#/new">
-            New batch
-          </a>
-        </form>
-      </search>
+      <Filters filter={filter} name="Status" choices={STATUSES} hint="id, model or metadata">
+        <a class="button main" href="#/new">
+          New batch
+        </a>
+      </Filters>
       <Problem text={error} />
       {value === undefined && error === undefined && <p class="hint">Loading…</p>}
       {value !== undefined && value.data.length === 0 && (
@@ -88,17 +76,9 @@ export function Batches() {
   );
 }
 
-function Row({
-  batch,
-  seen,
-}: {
-  batch: BatchObject;
-  seen: Map<string, { atMs: number; done: number }>;
-}) {
+function Row({ batch, seen }: { batch: BatchObject; seen: Map<string, Look> }) {
   const open = isOpen(batch);
-  const now = { atMs: Date.now(), done: doneOf(batch), total: batch.request_counts.total };
-  const { perSecond, leftMs } = pace(seen.get(batch.id), now);
-  if (open && !seen.has(batch.id)) seen.set(batch.id, now);
+  if (open && !seen.has(batch.id)) seen.set(batch.id, lookAt(batch));
   return (
     <li>
       <a href={`#/batches/${encodeURIComponent(batch.id)}`} class="row">
@@ -111,11 +91,7 @@ function Row({
         <ProgressBar batch={batch} />
         <span class="second">
           <Counts batch={batch} />
-          <span class="pace">
-            {number(doneOf(batch))}/{number(batch.request_counts.total)}
-            {open && perSecond !== undefined && ` · ${rate(perSecond)}`}
-            {open && leftMs !== undefined && ` · ${span(leftMs)} left`}
-          </span>
+          <Pace batch={batch} since={seen.get(batch.id)} />
         </span>
       </a>
     </li>

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import type { BatchObject } from "../../wire/batch.ts";
-import { number } from "./format.ts";
+import { number, pace, rate, span } from "./format.ts";
 
 /** The heading of a view; it takes the focus when the view opens. */
 export function Title({ children }: { children: ComponentChildren }) {
@@ -62,6 +62,31 @@ export function Counts({ batch }: { batch: BatchObject }) {
             <b>{number(count)}</b> {name}
           </span>
         ))}
+    </span>
+  );
+}
+
+/** How far a batch was when it was looked at. */
+export interface Look {
+  atMs: number;
+  done: number;
+}
+
+/** A look at a batch, now. */
+export function lookAt(batch: BatchObject): Look {
+  return { atMs: Date.now(), done: doneOf(batch) };
+}
+
+/** How many are done, and while it runs how fast since an earlier look and how long it will take. */
+export function Pace({ batch, since }: { batch: BatchObject; since: Look | undefined }) {
+  const { total } = batch.request_counts;
+  const { perSecond, leftMs } = pace(since, { ...lookAt(batch), total });
+  const open = isOpen(batch);
+  return (
+    <span class="pace">
+      {number(doneOf(batch))}/{number(total)}
+      {open && perSecond !== undefined && ` · ${rate(perSecond)}`}
+      {open && leftMs !== undefined && ` · ${span(leftMs)} left`}
     </span>
   );
 }

@@ -5,8 +5,9 @@ import { readPrompt } from "../../core/prompt.ts";
 import { TASK_STATES } from "../../core/task.ts";
 import type { TaskList, TaskObject } from "../../wire/task.ts";
 import { get } from "./api.ts";
+import { Filters, useFilter } from "./filters.tsx";
 import { number, span } from "./format.ts";
-import { usePolled, useSettled } from "./hooks.ts";
+import { usePolled } from "./hooks.ts";
 import { Problem } from "./parts.tsx";
 
 const PAGE = 50;
@@ -31,9 +32,8 @@ export function Tasks({
   total: number;
   open: boolean;
 }) {
-  const [state, setState] = useState("");
-  const [typed, setTyped] = useState("");
-  const search = useSettled(typed.trim(), 300);
+  const filter = useFilter();
+  const { choice: state, search } = filter;
   const [pages, setPages] = useState<number[]>([-1]);
   const [chosen, setChosen] = useState<string>();
 
@@ -49,30 +49,7 @@ export function Tasks({
       <h2 id="tasks">
         Tasks <span class="soft">{number(total)}</span>
       </h2>
-      <search>
-        <form class="filters" onSubmit={(event) => event.preventDefault()}>
-          <label>
-            State{" "}
-            <select value={state} onChange={(event) => setState(event.currentTarget.value)}>
-              <option value="">all</option>
-              {TASK_STATES.map((name) => (
-                <option key={name} value={name}>
-                  {name}
-                </option>
-              ))}
-            </select>
-          </label>
-          <label class="grow">
-            Search{" "}
-            <input
-              type="search"
-              placeholder="id, prompt or answer"
-              value={typed}
-              onInput={(event) => setTyped(event.currentTarget.value)}
-            />
-          </label>
-        </form>
-      </search>
+      <Filters filter={filter} name="State" choices={TASK_STATES} hint="id, prompt or answer" />
       <Problem text={error} />
       {value?.data.length === 0 && <p class="empty">No task is like that.</p>}
       {value !== undefined && value.data.length > 0 && (

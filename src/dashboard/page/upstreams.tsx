@@ -1,3 +1,4 @@
+import { apiOf, matches } from "../../config/routes.ts";
 import type { BatchObject } from "../../wire/batch.ts";
 import type { UpstreamObject } from "../../wire/upstream.ts";
 import { get } from "./api.ts";
@@ -13,15 +14,30 @@ export function useUpstreams(open: boolean): UpstreamObject[] | undefined {
   return usePolled(load, [open], () => (open ? 2_000 : undefined)).value;
 }
 
-/** Calls a second that a batch's upstream takes, where that is known. */
-export function limitOf(
+/** The upstreams that a batch's calls may go to; of one with several models, where it began. */
+export function servingOf(
+  upstreams: readonly UpstreamObject[],
+  batch: BatchObject,
+): UpstreamObject[] {
+  const { model, endpoint, muster } = batch;
+  return upstreams.filter(({ name, api, models }) =>
+    model === null
+      ? name === muster.upstream
+      : api.includes(apiOf(endpoint)) && matches(models, model),
+  );
+}
+
+/** Calls a second that a batch's upstreams take, where that is known: the first's, or a pool's sum. */
+export function rateOf(
   upstreams: readonly UpstreamObject[] | undefined,
   batch: BatchObject,
 ): number | undefined {
-  const quotas = upstreams?.find(({ name }) => name === batch.muster.upstream)?.quotas ?? [];
-  const [first] = quotas;
-  const rpm = quotas.length === 1 ? first?.in_force.rpm : null;
-  return rpm === null || rpm === undefined ? undefined : rpm / 60;
+  const serving = servingOf(upstreams ?? [], batch);
+  const used = batch.muster.pool ? serving : serving.slice(0, 1);
+  const rpms = used.map(({ quotas }) => (quotas.length === 1 ? quotas[0]?.in_force.rpm : null));
+  const known = rpms.filter((rpm) => typeof rpm === "number");
+  if (known.length === 0 || known.length < rpms.length) return undefined;
+  return known.reduce((sum, rpm) => sum + rpm, 0) / 60;
 }
 
 /** Upstreams with their quotas: limits, calls in flight, cooldown. */
