@@ -302,7 +302,8 @@ export async function openBatch(
       : (webhook.secret ?? newSecret(crypto.getRandomValues(new Uint8Array(32))));
   const made = newBatchId(turn.seed);
   const { fingerprint, isRetry } = turn;
-  const added = await index.addBatch(made, asked.endpoint, fingerprint, isRetry, tasks, quotas);
+  const size = { tasks, bytes: bytesOf(asked.tasks ?? []) };
+  const added = await index.addBatch(made, asked.endpoint, fingerprint, isRetry, size, quotas);
   if (!added.ok) return added;
   const id = added.value;
   const nowMs = Date.now();
@@ -341,4 +342,10 @@ export async function openBatch(
     view.muster.webhook = { url: webhook.url, secret: webhookSecret };
   }
   return ok({ batch: view, again: id !== made });
+}
+
+/** What tasks take up in UTF-8. */
+function bytesOf(tasks: readonly NewTask[]): number {
+  const encoder = new TextEncoder();
+  return tasks.reduce((bytes, { body }) => bytes + encoder.encode(body).byteLength, 0);
 }

@@ -25,6 +25,7 @@ import {
 } from "./schema.ts";
 import {
   type BatchQuery,
+  type BatchSize,
   type EndpointQuery,
   type FileQuery,
   type Page,
@@ -74,7 +75,6 @@ export class Project extends DurableObject<Env> {
    * @param endpoint what it calls.
    * @param fingerprint of the request that asks for it, for a retry of it to be known by.
    * @param isRetry whether the request says that it was sent before.
-   * @param tasks how many it will have, as far as that is known.
    * @returns the id to open the batch with: another one's, if this is a retry of its request. What is
    *   there already is not refused for a quota.
    */
@@ -83,7 +83,7 @@ export class Project extends DurableObject<Env> {
     endpoint: BatchEndpoint,
     fingerprint: string | null,
     isRetry: boolean,
-    tasks: number,
+    size: BatchSize,
     quotas: Quotas,
   ): Result<string> {
     const store = this.#opened();
@@ -94,9 +94,9 @@ export class Project extends DurableObject<Env> {
         : undefined;
     if (before !== undefined) return ok(before);
     if (!store.hasBatch(batchId)) {
-      const room = this.#quotas.check({ batches: 1, tasks }, quotas, nowMs);
+      const room = this.#quotas.check({ batches: 1, ...size }, quotas, nowMs);
       if (!room.ok) return room;
-      store.addBatch(batchId, endpoint, fingerprint, tasks, nowMs);
+      store.addBatch(batchId, endpoint, fingerprint, size, nowMs);
     }
     return ok(batchId);
   }

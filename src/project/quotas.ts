@@ -58,7 +58,7 @@ export class QuotaBook {
         const adds = bytes > 0 ? `, and this would add ${bytes}` : "";
         return exceeded(
           "stored_bytes",
-          `This project may store ${storedBytes} bytes of files and results, has ${used}${adds}.`,
+          `This project may store ${storedBytes} bytes of files, tasks and results, has ${used}${adds}.`,
           "Delete files, or results with DELETE /v1/files/{id}, or wait until they expire.",
         );
       }
@@ -87,12 +87,16 @@ export class QuotaBook {
     );
   }
 
-  /** Bytes of uploaded files, of uploads under way as they were announced, and of results. */
+  /**
+   * Bytes of uploaded files, of uploads under way as they were announced, of tasks that batches were
+   * opened with, and of results.
+   */
   storedBytes(nowMs: number): number {
     return this.#number(
       `SELECT coalesce((SELECT sum(bytes) FROM file
            WHERE r2_key IS NOT NULL AND (expires_at IS NULL OR expires_at > ?1)), 0)
          + coalesce((SELECT sum(bytes) FROM upload WHERE status = 'pending' AND expires_at > ?1), 0)
+         + coalesce((SELECT sum(bytes) FROM batch), 0)
          + coalesce((SELECT sum(bytes) FROM digest), 0) AS n`,
       nowMs,
     );

@@ -191,6 +191,11 @@ export const migrations: SQLSchemaMigration[] = [
       ALTER TABLE batch ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0;
       ALTER TABLE file ADD COLUMN lines INTEGER;`,
   },
+  {
+    idMonotonicInc: 9,
+    description: "bytes of tasks that a batch was opened with, which no file has",
+    sql: "ALTER TABLE batch ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
+  },
 ];
 
 export type UploadRow = {

@@ -38,6 +38,14 @@ export interface FileQuery {
 /** What was deleted is known as a list's cursor for so long. */
 const REMEMBERED_MS = 24 * 3_600_000;
 
+/** How large a batch is when it is opened. */
+export interface BatchSize {
+  /** As far as that is known. */
+  tasks: number;
+  /** Of the tasks' bodies; 0 where a file has them. */
+  bytes: number;
+}
+
 /** The index of a project's batches and files. */
 export class ProjectStore {
   readonly digests: Digests;
@@ -53,17 +61,18 @@ export class ProjectStore {
     batchId: string,
     endpoint: Endpoint,
     fingerprint: string | null,
-    tasks: number,
+    size: BatchSize,
     nowMs: number,
   ): void {
     this.#sql.exec(
-      `INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint, endpoint, tasks)
-       VALUES (?, ?, ?, ?, ?)`,
+      `INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint, endpoint, tasks, bytes)
+       VALUES (?, ?, ?, ?, ?, ?)`,
       batchId,
       nowMs,
       fingerprint,
       endpoint,
-      tasks,
+      size.tasks,
+      size.bytes,
     );
   }
 

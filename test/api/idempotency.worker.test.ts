@@ -332,7 +332,14 @@ function askedAgainAfter(batchId: string, ms: number): Promise<string> {
       .exec<{ fingerprint: string }>("SELECT fingerprint FROM batch WHERE batch_id = ?", batchId)
       .one();
     const asked = atTime(Date.now() + ms, () =>
-      object.addBatch(newBatchId(), "/v1/embeddings", fingerprint, true, 1, UNBOUNDED),
+      object.addBatch(
+        newBatchId(),
+        "/v1/embeddings",
+        fingerprint,
+        true,
+        { tasks: 1, bytes: 0 },
+        UNBOUNDED,
+      ),
     );
     return asked.ok ? asked.value : expect.fail(asked.problem.message);
   });

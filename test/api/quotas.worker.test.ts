@@ -123,6 +123,23 @@ describe("open batches", () => {
     expect(await batchesOf(key)).toHaveLength(3);
   });
 
+  it("are held to by a retry, too", async () => {
+    const { key } = await limited({ open_batches: 1, waiting_tasks: 4 });
+    const first: BatchObject = await (await post("/v1/batches", longBatch(3), key)).json();
+    await call(`/v1/batches/${first.id}/cancel`, { method: "POST" }, key);
+    const second: BatchObject = await until(
+      async () => (await post("/v1/batches", longBatch(2), key)).json(),
+      ({ id }) => id !== undefined,
+    );
+    const retried = () => call(`/v1/batches/${first.id}/retry`, { method: "POST" }, key);
+    await expectRefused(await retried(), "open_batches");
+    await call(`/v1/batches/${second.id}/cancel`, { method: "POST" }, key);
+    const accepted = await until(retried, ({ status }) => status !== 429);
+    expect(accepted.status).toBe(200);
+    // One that runs is not retried; it is told so, and not of a quota.
+    expect((await retried()).status).toBe(400);
+  });
+
   it("that are asked for again are there already", async () => {
     const { key } = await limited({ open_batches: 1 });
     const body = JSON.stringify(longBatch());
@@ -196,6 +213,18 @@ describe("stored bytes", () => {
     expect(await filesInR2(project)).toBe(1);
     expect((await call(`/v1/files/${first.id}`, { method: "DELETE" }, key)).status).toBe(200);
     expect((await sendFile("y".repeat(1_200), key)).status).toBe(200);
+  });
+
+  it("of tasks count until their batch is gone", async () => {
+    const { key } = await limited({ stored_bytes: 3_000 });
+    const asked = () => ({
+      model: "m",
+      prompts: [`${unique("[after an hour]")}${"あ".repeat(700)}`],
+    });
+    expect((await post("/v1/batches", asked(), key)).status).toBe(202);
+    const message = await expectRefused(await post("/v1/batches", asked(), key), "stored_bytes");
+    expect(message).toMatch(/has 2\d{3}, and this would add 2\d{3}\./);
+    expect(await batchesOf(key)).toHaveLength(1);
   });
 
   it("of results count, too", async () => {

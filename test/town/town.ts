@@ -75,7 +75,8 @@ export class Town {
       ...change,
     };
     const tasks = models.map((model, index) => taskOf(batchId, model, index));
-    this.project(batch.project).addBatch(batchId, batch.endpoint, null, tasks.length, nowMs);
+    const size = { tasks: tasks.length, bytes: 0 };
+    this.project(batch.project).addBatch(batchId, batch.endpoint, null, size, nowMs);
     const engine = this.#engine(batchId);
     this.#batches.set(batchId, engine);
     engine.open(batch, tasks);
