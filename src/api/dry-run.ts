@@ -6,7 +6,7 @@ import { limiterStub, projectStub } from "../stubs.ts";
 import type { BatchCheck } from "../wire/check.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { MAX_LINE_BYTES } from "../wire/request.ts";
-import type { Asked } from "./create-batch.ts";
+import type { Asked } from "./asked-batch.ts";
 import { type Rates, Tally } from "./tally.ts";
 
 /**
