@@ -9,10 +9,15 @@ export interface Progress {
 
 const LINE_EVERY_MS = 2_000;
 
-/** A bar that moves on a terminal; elsewhere a line now and then. Time runs from this call. */
-export function showProgress(total: number, stream: NodeJS.WriteStream): Progress {
+/**
+ * A bar that moves on a terminal; elsewhere a line now and then. Time runs from this call.
+ *
+ * @param before tasks that were done by then, and tell nothing of the rate.
+ */
+export function showProgress(total: number, stream: NodeJS.WriteStream, before = 0): Progress {
   const startedAt = performance.now();
-  const tell = (counts: TaskCounts) => describe(counts, total, performance.now() - startedAt);
+  const tell = (counts: TaskCounts) =>
+    describe(counts, { total, before, elapsedMs: performance.now() - startedAt });
   return stream.isTTY ? bar(total, stream, tell) : lines(stream, tell);
 }
 
@@ -21,11 +26,19 @@ export function doneOf(counts: TaskCounts): number {
   return counts.succeeded + counts.failed + counts.cancelled + counts.expired;
 }
 
-/** Counts, rate and time left as one line; at the end, the time it took. */
-export function describe(counts: TaskCounts, total: number, elapsedMs: number): string {
+/**
+ * Counts, rate and time left as one line; at the end, the time it took.
+ *
+ * @param seen how many there are, how many were done at the first look, and the time since.
+ */
+export function describe(
+  counts: TaskCounts,
+  { total, before, elapsedMs }: { total: number; before: number; elapsedMs: number },
+): string {
   const done = doneOf(counts);
-  const perSecond = done / Math.max(elapsedMs / 1000, 0.001);
-  const left = done === 0 ? "–" : `${Math.ceil((total - done) / perSecond)} s`;
+  const since = done - before;
+  const perSecond = since / Math.max(elapsedMs / 1000, 0.001);
+  const left = since === 0 ? "–" : `${Math.ceil((total - done) / perSecond)} s`;
   const time = done === total ? `${(elapsedMs / 1000).toFixed(1)} s` : `${left} left`;
   return [
     `${done}/${total}`,
