@@ -43,6 +43,18 @@ function run(args: string[], { stdin = "", env = {} } = {}): Promise<Ran> {
 const QUESTIONS = "What is 6 x 7?\n\n空はなぜ青い？ 🌊\nName a river.\n";
 
 describe("muster", () => {
+  test("goes on with what a budget stopped, by a higher one", async () => {
+    const stdin = Array.from({ length: 20 }, (_, n) => `question ${n}\n`).join("");
+    const limits = ["--max-tokens", "10", "--max-tokens-total", "60"];
+    const stopped = await run(["submit", "-", "-m", "m", ...limits, "--wait"], { stdin });
+    expect(stopped.code).toBe(EXIT.tasksFailed);
+    const id = /batch_\w+/.exec(stopped.stdout)?.[0] ?? "";
+    const retried = await run(["retry", id, "--max-tokens-total", "100000"]);
+    expect(retried).toMatchObject({ code: EXIT.ok, stderr: "" });
+    const watched = await run(["watch", id]);
+    expect(watched.stdout).toBe(`${id}  completed  20 succeeded\n`);
+  });
+
   test("submits prompts, waits, writes results, and prints nothing but the end when piped", async () => {
     const out = join(temporaryDir(), "answers.csv");
     const input = join(temporaryDir(), "prompts.txt");
@@ -221,6 +233,18 @@ describe("muster", () => {
       expect(ran.stdout).toMatch(/✗ upstream +answered 401.*\n +It refuses Muster's key/);
     } finally {
       await failing.stop();
+    }
+  });
+
+  test("doctor calls an upstream of Anthropic's kind as that asks for it", async () => {
+    const other = await startTestMuster({}, { UPSTREAM_API: "anthropic" });
+    try {
+      const env = { MUSTER_URL: other.url, MUSTER_API_KEY: other.apiKey };
+      const ran = await run(["doctor", "--model", "claude-sonnet-5"], { env });
+      expect(ran.stdout).toMatch(/✓ upstream +answered for claude-sonnet-5 in/);
+      expect(ran.code).toBe(EXIT.ok);
+    } finally {
+      await other.stop();
     }
   });
 });

@@ -22,9 +22,13 @@ export interface Api {
 const TRIES = 6;
 const FIRST_WAIT_MS = 500;
 
+/** An answer 429 that says how long to wait is waited for, if it is not longer. */
+const LONGEST_WAIT_S = 120;
+
 /**
  * Calls Muster. A connection that breaks is tried again where that is safe: for a GET, and for a
- * POST that carries an Idempotency-Key.
+ * POST that carries an Idempotency-Key. Too many requests, of which none did anything, are sent again
+ * when they may be, however often.
  *
  * @throws {Exit} with the words of the answer, and the exit code that fits.
  */
@@ -37,6 +41,14 @@ export function createApi(place: Place, signal: AbortSignal, say: (line: string)
       (init.method ?? "GET") === "GET" || (headers.has("idempotency-key") && !isStream(init.body));
     for (let tries = 1; ; tries += 1) {
       const response = await send(`${place.url}${path}`, { ...init, headers, signal });
+      const waitS = response instanceof Response ? askedToWaitS(response) : undefined;
+      if (response instanceof Response && waitS !== undefined && !isStream(init.body)) {
+        await response.body?.cancel();
+        say(`Muster takes no more requests of this key for now; going on in ${waitS} s.`);
+        await wait(waitS * 1000, undefined, { signal });
+        tries = 0;
+        continue;
+      }
       if (response instanceof Response && response.status < 502) {
         reached = true;
         return response.ok ? response : refused(response, place);
@@ -58,6 +70,14 @@ export function createApi(place: Place, signal: AbortSignal, say: (line: string)
     json: async <T>(path: string, init?: RequestInit) =>
       (await (await open(path, init)).json()) as T,
   };
+}
+
+/** Seconds that a 429 asks to wait; none for a quota that is not a matter of time. */
+function askedToWaitS({ status, headers }: Response): number | undefined {
+  const told = headers.get("retry-after");
+  if (status !== 429 || told === null || !/^\d+$/.test(told)) return undefined;
+  const waitS = Math.max(1, Number(told));
+  return waitS <= LONGEST_WAIT_S ? waitS : undefined;
 }
 
 function isStream(body: unknown): boolean {

@@ -1,8 +1,9 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { BatchObject } from "../../wire/batch.ts";
 import type { TaskObject } from "../../wire/task.ts";
+import type { Api } from "./api.ts";
 import type { Context } from "./context.ts";
-import { EXIT, Exit, type ExitCode } from "./exit.ts";
+import { EXIT, Exit, type ExitCode, Refused } from "./exit.ts";
 
 /** One thing the doctor looked at. */
 export interface Finding {
@@ -88,20 +89,36 @@ async function problemsOf(response: Response): Promise<string[] | undefined> {
   }
 }
 
+/** An answer's length for an API that asks for one, as Anthropic's does. */
+const MAX_TOKENS = 16;
+
+async function openBatch(api: Api, model: string): Promise<BatchObject | Refused> {
+  const ask = (more: object) =>
+    api
+      .json<BatchObject>("/v1/batches", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({
+          ...{ model, prompts: ["Say ok."], metadata: { muster: "doctor" } },
+          ...more,
+        }),
+      })
+      .catch((error: unknown) => {
+        if (error instanceof Refused && error.code === EXIT.error) return error;
+        throw error;
+      });
+  const first = await ask({});
+  // OpenAI's newer models refuse the member that Anthropic's need, so it is sent when it is asked for.
+  const asked = first instanceof Refused && first.param === "max_tokens";
+  return asked ? ask({ max_tokens: MAX_TOKENS }) : first;
+}
+
 /** Sends a batch of one short prompt, as real as any other. */
 async function callUpstream({ api, signal }: Context, model: string): Promise<Finding> {
-  const opened = await api
-    .json<BatchObject>("/v1/batches", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ model, prompts: ["Say ok."], metadata: { muster: "doctor" } }),
-    })
-    .catch((error: unknown) => {
-      if (error instanceof Exit && error.code === EXIT.error) return error.message;
-      throw error;
-    });
-  if (typeof opened === "string") {
-    return { what: "upstream", good: false, said: opened, todo: "Name a model with --model." };
+  const opened = await openBatch(api, model);
+  if (opened instanceof Refused) {
+    const todo = opened.param === "model" ? { todo: "Name a model with --model." } : {};
+    return { what: "upstream", good: false, said: opened.message, ...todo };
   }
   const late = performance.now() + CALL_MS;
   let task: TaskObject;

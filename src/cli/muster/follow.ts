@@ -1,8 +1,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { BatchObject } from "../../wire/batch.ts";
-import { showProgress } from "../progress.ts";
+import { doneOf, showProgress } from "../progress.ts";
 import type { Api } from "./api.ts";
-import { EXIT, type ExitCode } from "./exit.ts";
+import { EXIT, Exit, type ExitCode } from "./exit.ts";
 import type { Terminal } from "./terminal.ts";
 
 const OPEN = /^(validating|in_progress|finalizing|cancelling)$/;
@@ -17,27 +17,36 @@ export async function follow(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<BatchObject> {
-  let batch = await api.json<BatchObject>(`/v1/batches/${id}`);
+  const path = pathOf(id);
+  let batch = await api.json<BatchObject>(path);
   let pollMs = FIRST_POLL_MS;
-  while (batch.status === "validating") {
+  const look = async (): Promise<BatchObject> => {
     await wait(pollMs, undefined, { signal });
-    pollMs = Math.min(pollMs * 1.5, LAST_POLL_MS);
-    batch = await api.json<BatchObject>(`/v1/batches/${id}`);
-  }
+    pollMs = Math.min(pollMs * 1.2, LAST_POLL_MS);
+    return api.json<BatchObject>(path).catch((error: unknown) => {
+      if (!(error instanceof Exit)) throw error;
+      const after = `The batch goes on without you: npx muster watch ${id} follows it again.`;
+      throw new Exit(error.code, `${error.message}\n${after}`);
+    });
+  };
+  while (batch.status === "validating") batch = await look();
   const progress = terminal.watched
-    ? showProgress(batch.request_counts.total, process.stderr)
+    ? showProgress(batch.request_counts.total, process.stderr, doneOf(batch.muster.counts))
     : undefined;
   try {
     for (;;) {
       progress?.update(batch.muster.counts);
       if (!OPEN.test(batch.status)) return batch;
-      await wait(pollMs, undefined, { signal });
-      pollMs = Math.min(pollMs * 1.2, LAST_POLL_MS);
-      batch = await api.json<BatchObject>(`/v1/batches/${id}`);
+      batch = await look();
     }
   } finally {
     progress?.stop();
   }
+}
+
+/** Where a batch is found. What was typed for its id stays one segment. */
+export function pathOf(id: string): string {
+  return `/v1/batches/${encodeURIComponent(id)}`;
 }
 
 /** How a batch stands, in a few words. */

@@ -2,7 +2,7 @@ import type { BatchObject } from "../../wire/batch.ts";
 import type { TaskList, TaskSummary } from "../../wire/task.ts";
 import type { Context } from "./context.ts";
 import { wrong } from "./exit.ts";
-import { describe } from "./follow.ts";
+import { describe, pathOf } from "./follow.ts";
 import { age, clip, table } from "./terminal.ts";
 
 interface BatchPage {
@@ -65,9 +65,7 @@ export async function tasks(
   options: { state?: string; search?: string; limit: string },
 ): Promise<void> {
   if (taskId !== undefined) {
-    const task = await (
-      await api.open(`/v1/batches/${id}/tasks/${encodeURIComponent(taskId)}`)
-    ).text();
+    const task = await (await api.open(`${pathOf(id)}/tasks/${encodeURIComponent(taskId)}`)).text();
     // JSON.parse would change numbers past 2^53, so only a person gets it laid out.
     terminal.print(json ? task : JSON.stringify(JSON.parse(task), null, 2));
     return;
@@ -81,7 +79,7 @@ export async function tasks(
     });
     if (options.state !== undefined) query.set("state", options.state);
     if (options.search !== undefined) query.set("search", options.search);
-    const page: TaskList = await api.json(`/v1/batches/${id}/tasks?${query}`);
+    const page: TaskList = await api.json(`${pathOf(id)}/tasks?${query}`);
     found.push(...page.data);
     after = page.next_after;
   }
@@ -101,14 +99,37 @@ export async function tasks(
   if (after !== null) terminal.say(`More: --limit takes a larger number than ${limit}.`);
 }
 
+/** A higher budget for a retry, as it was typed. */
+export interface NewBudget {
+  maxTokensTotal?: string;
+  maxCost?: string;
+}
+
 /** `muster cancel|pause|resume|retry ID`. */
 export async function steer(
   { api, terminal, json }: Context,
   id: string,
   what: "cancel" | "pause" | "resume" | "retry",
+  budget: NewBudget = {},
 ): Promise<void> {
-  const batch = await api.json<BatchObject>(`/v1/batches/${id}/${what}`, { method: "POST" });
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({
+    max_tokens_total: limit("--max-tokens-total", budget.maxTokensTotal),
+    max_cost: limit("--max-cost", budget.maxCost),
+  });
+  const init = what === "retry" ? { method: "POST", headers, body } : { method: "POST" };
+  const batch = await api.json<BatchObject>(`${pathOf(id)}/${what}`, init);
   terminal.print(json ? JSON.stringify(batch) : describe(batch));
+}
+
+/** A limit that was typed; `none` takes it away. */
+function limit(flag: string, text: string | undefined): number | null | undefined {
+  if (text === undefined) return undefined;
+  if (text === "none") return null;
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value))
+    throw wrong(`${flag} takes a number, or none.`);
+  return value;
 }
 
 function count(flag: string, text: string): number {

@@ -6,7 +6,7 @@ import { contextOf, type Globals } from "./context.ts";
 import { doctor } from "./doctor.ts";
 import type { ExitCode } from "./exit.ts";
 import { EXIT } from "./exit.ts";
-import { list, steer, tasks } from "./look.ts";
+import { list, type NewBudget, steer, tasks } from "./look.ts";
 import { checkOutput, parseResultFormat, resultFormatOf, writeResults } from "./results.ts";
 import { finish, type SubmitOptions, submit } from "./submit.ts";
 
@@ -157,13 +157,20 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     resume: "go on after a pause",
     retry: "run what did not succeed again",
   } as const;
-  for (const what of ["cancel", "pause", "resume", "retry"] as const) {
+  for (const what of ["cancel", "pause", "resume"] as const) {
     program
       .command(what)
       .description(steering[what])
       .argument("<id>", ID)
       .action(async (id: string) => steer(context(), id, what));
   }
+  program
+    .command("retry")
+    .description(steering.retry)
+    .argument("<id>", ID)
+    .option("--max-tokens-total <n>", "go on up to this many tokens in all runs, or none")
+    .option("--max-cost <usd>", "go on up to this cost of all runs, or none")
+    .action(async (id: string, budget: NewBudget) => steer(context(), id, "retry", budget));
 
   program
     .command("doctor")
