@@ -42,6 +42,8 @@ export class Dispatch {
   readonly #config: Config;
   readonly #pointers: Pointers;
   #blockedUntilMs = 0;
+  /** When that was told. */
+  #blockedAtMs = 0;
   readonly #routes: BatchRoutes;
   readonly #reports: Reports;
   /** Conversations that take no more tasks and wait for their last calls. They say so each time. */
@@ -87,7 +89,8 @@ export class Dispatch {
 
   /** The Limiter has nothing for this batch before this time. */
   blockedUntilMs(): number {
-    return this.#blockedUntilMs;
+    // Of a clock that was ahead it says nothing.
+    return this.#world.nowMs() < this.#blockedAtMs ? 0 : this.#blockedUntilMs;
   }
 
   /**
@@ -100,7 +103,7 @@ export class Dispatch {
     if (row.status !== "in_progress" || row.ending !== null || running > 0) return 0;
     if (row.paused_at !== null) return row.expires_at;
     const nowMs = this.#world.nowMs();
-    if (this.#store.tasks.ready(total, 1, nowMs) > 0) return this.#blockedUntilMs;
+    if (this.#store.tasks.ready(total, 1, nowMs) > 0) return this.blockedUntilMs();
     return this.#store.tasks.nextDueMs(nowMs) ?? 0;
   }
 
@@ -156,7 +159,8 @@ export class Dispatch {
       this.#leaving.delete(request.holder);
       this.#listeners.get(request.holder)?.();
       this.#listeners.delete(request.holder);
-      this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#world.nowMs() + turn.retryInMs;
+      this.#blockedAtMs = this.#world.nowMs();
+      this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#blockedAtMs + turn.retryInMs;
       this.wake(this.#world.nowMs());
     }
     if (!end && request.leaving && !this.#leaving.has(request.holder)) {
@@ -167,7 +171,10 @@ export class Dispatch {
     const settling = this.ways.settle(turn, end);
     if (settling !== undefined) this.#world.background(settling);
     const more = waitMs === null ? 0 : this.#ready(MORE_MAX);
-    const { tasks, contended, invite } = turn;
+    const { tasks, invite } = turn;
+    // Only calls in flight come by a word of the Limiter's; rates and retries come with time.
+    const comes = turn.blockedBy === "calls" || (turn.blockedBy === null && this.#ready(1) > 0);
+    const contended = turn.contended && comes;
     const patienceMs = turn.blockedBy === "rate" && more > 0 ? (waitMs ?? 0) : 0;
     return { endpoint: row.endpoint, tasks, more, waitMs, patienceMs, contended, end, invite };
   }
@@ -248,7 +255,7 @@ export class Dispatch {
     const row = this.#row();
     const routes = this.ways.inUse();
     const outstanding = this.#pointers.outstanding(nowMs);
-    if (!isActive(row) || routes.length === 0 || nowMs < this.#blockedUntilMs) return;
+    if (!isActive(row) || routes.length === 0 || nowMs < this.blockedUntilMs()) return;
     const most = routes.reduce((sum, { quota }) => sum + quota.limits.maxConcurrency, 0);
     const target = Math.min(most, row.max_concurrency ?? most);
     const { running } = this.#store.progress();

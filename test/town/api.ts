@@ -13,6 +13,8 @@ export interface ApiSettings {
   refuses?: number;
   /** Nobody answers while this holds. */
   down?: () => boolean;
+  /** Calls of a model, by their number from 1, that get a 500. */
+  fails?: (model: string, nth: number) => boolean;
   /** Parts of the calls that go wrong in another way. */
   faults?: Partial<Record<Fault, number>>;
   tokens?: () => number;
@@ -42,7 +44,8 @@ export class Api {
   ): Promise<Response> {
     const { faults = {}, latencyMs, refuses = 0, down, tokens = () => 20 } = this.#settings;
     this.arrivedMs.push(Date.now());
-    this.models.set(model, (this.models.get(model) ?? 0) + 1);
+    const nth = (this.models.get(model) ?? 0) + 1;
+    this.models.set(model, nth);
     await pass(1);
     if (down?.()) throw new TypeError("connection refused");
     const used = tokens();
@@ -57,7 +60,9 @@ export class Api {
       if (!refusal) this.#limits.release();
       return answer(429, { error }, { ...headers, "retry-after-ms": String(Math.ceil(ms)) });
     }
-    const fault = (Object.keys(faults) as Fault[]).find((kind) => chance.maybe(faults[kind] ?? 0));
+    const failing = this.#settings.fails?.(model, nth) === true ? "error" : undefined;
+    const fault =
+      failing ?? (Object.keys(faults) as Fault[]).find((kind) => chance.maybe(faults[kind] ?? 0));
     this.inFlight += 1;
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
     if (fault === "silence") await aborted(signal);
