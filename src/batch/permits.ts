@@ -77,6 +77,8 @@ export class Permits {
   #asking: Promise<void> | undefined;
   /** Calls in flight as the Limiter has them; undefined when that is not known. */
   #acknowledged: number | undefined;
+  /** When the Limiter last answered; the times below are as of then. */
+  #toldAtMs = 0;
   /** The Limiter has nothing before this time, and what that is for. */
   #notBeforeMs = 0;
   #blockedBy: AcquireReply["blockedBy"] = null;
@@ -136,8 +138,9 @@ export class Permits {
   #leased(): number {
     // What an ask under way says must stay true until it is answered.
     if (this.#asking !== undefined || this.#news?.throttled !== undefined) return 0;
-    if ((this.#news?.broken ?? 0) > 0) return 0;
-    if (this.#acknowledged === undefined || this.#floor.nowMs() >= this.#leasedUntilMs) return 0;
+    // Of a failure, or of limits that headers tell, the Limiter is to hear first.
+    if ((this.#news?.broken ?? 0) > 0 || this.#news?.told !== undefined) return 0;
+    if (this.#acknowledged === undefined || !this.#isBefore(this.#leasedUntilMs)) return 0;
     return this.#acknowledged - this.#floor.held();
   }
 
@@ -155,7 +158,17 @@ export class Permits {
 
   /** How long the upstream rests, as far as is known; 0 when it does not. */
   get restsMs(): number {
-    return Math.max(0, this.#restsUntilMs - this.#floor.nowMs());
+    return this.#leftMs(this.#restsUntilMs);
+  }
+
+  #isBefore(untilMs: number): boolean {
+    return this.#leftMs(untilMs) > 0;
+  }
+
+  /** Until a time that the Limiter told; 0 when the clock went back behind when it was told. */
+  #leftMs(untilMs: number): number {
+    const nowMs = this.#floor.nowMs();
+    return nowMs < this.#toldAtMs ? 0 : Math.max(0, untilMs - nowMs);
   }
 
   /** Whether the upstream is down, as far as is known. */
@@ -183,7 +196,7 @@ export class Permits {
     if (this.#news?.throttled !== undefined || this.#acknowledged === undefined) return 0;
     const ended = this.#floor.held() < this.#acknowledged;
     if (this.#blockedBy === "calls" && ended) return 0;
-    return Math.max(0, this.#notBeforeMs - this.#floor.nowMs());
+    return this.#leftMs(this.#notBeforeMs);
   }
 
   /** Ends a holder's turns that still wait, without tasks: it speaks anew, and nobody hears them. */
@@ -245,11 +258,12 @@ export class Permits {
       const asked = { held, weight, costs, ready, served, takesLease: true };
       reply = await this.#floor.acquire({ ...asked, ...news });
       this.#acknowledged = held + reply.startInMs.length;
-      this.#notBeforeMs = this.#floor.nowMs() + (reply.retryInMs ?? 0);
-      this.#leasedUntilMs = this.#floor.nowMs() + (reply.leaseMs ?? 0);
+      this.#toldAtMs = this.#floor.nowMs();
+      this.#notBeforeMs = this.#toldAtMs + (reply.retryInMs ?? 0);
+      this.#leasedUntilMs = this.#toldAtMs + (reply.leaseMs ?? 0);
       this.#blockedBy = reply.blockedBy;
       this.#contended = reply.contended;
-      this.#restsUntilMs = this.#floor.nowMs() + (reply.restsMs ?? 0);
+      this.#restsUntilMs = this.#toldAtMs + (reply.restsMs ?? 0);
       this.#down = reply.down ?? false;
       this.#wants = ready > 0 || reply.startInMs.length < costs.length;
     } catch {

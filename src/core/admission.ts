@@ -237,7 +237,8 @@ function afterNews(
   learned.pace = paced(learned.pace, news, nowMs);
   const limits = inForce(allowed, learned);
   const { requests, tokens } = limits;
-  const requestsThen = { tatMs: quota.requests.tatMs - backMs };
+  const before = inForce(allowed, quota.learned).requests;
+  const requestsThen = grown({ tatMs: quota.requests.tatMs - backMs }, before, requests, nowMs);
   const tokensThen = { tatMs: quota.tokens.tatMs - backMs };
   // Times further ahead than the arithmetic can put them come from a clock that was ahead.
   const next: Quota = {
@@ -269,6 +270,21 @@ function afterNews(
     next.throttles = 0;
   }
   return { next, limits };
+}
+
+/**
+ * The state of a bucket that may hold more than before: what it held is all there is in it. Else the
+ * whole burst of a limit would be free whenever a stricter one with a small burst is dropped.
+ */
+function grown(
+  state: BucketState,
+  before: BucketLimits | undefined,
+  now: BucketLimits | undefined,
+  nowMs: number,
+): BucketState {
+  if (before === undefined || now === undefined || now.burst <= before.burst) return state;
+  const moreMs = ((now.burst - before.burst) * 60_000) / now.perMinute;
+  return { tatMs: Math.max(state.tatMs, nowMs) + moreMs };
 }
 
 /** A wait that was told and is longer than this is about the quota, whatever else is answered. */

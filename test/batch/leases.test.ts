@@ -110,6 +110,24 @@ describe("with a lease", () => {
     expect(stage.asks).toBe(2);
   });
 
+  test("limits that headers tell are told at once", async () => {
+    const stage = await Stage.with(5);
+    stage.running -= 1;
+    const limits = { requests: { limit: 600, remaining: 10, resetMs: 59_000 } };
+    stage.permits.note({ ...NEWS, told: { limits, tookMs: 5 } });
+    await stage.permits.turn("h", 1);
+    expect(stage.asks).toBe(2);
+  });
+
+  test("it lasts no longer when the clock goes back", async () => {
+    const stage = new Stage();
+    stage.clockMs = 3_600_000;
+    await stage.permits.turn("h", 5);
+    stage.clockMs = 0;
+    await stage.follow(1);
+    expect(stage.asks).toBe(2);
+  });
+
   test("that is over before its time, every call is asked for", async () => {
     const stage = await Stage.with(5);
     stage.leaseMs = 0;
