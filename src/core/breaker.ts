@@ -26,6 +26,8 @@ export interface Signs {
   alive: number;
   /** Calls that failed by connection, timeout, a cut answer or 5xx. */
   broken: number;
+  /** Calls that it has in flight. */
+  held: number;
 }
 
 /**
@@ -56,9 +58,11 @@ export function freshBreaker(): Breaker {
 
 /** The state after what a batch heard. The same object when nothing changed. */
 export function heard(breaker: Breaker, signs: Signs, nowMs: number): Breaker {
-  const { alive, broken, batch } = signs;
+  const { alive, broken, batch, held } = signs;
   if (alive > 0) return breaker.failures === 0 ? breaker : freshBreaker();
-  if (broken === 0) return breaker;
+  // A probe that was permitted and never made: its batch has nothing in flight, and tells of nothing.
+  const isUnmade = breaker.prober === batch && held === 0;
+  if (broken === 0) return isUnmade ? { ...breaker, prober: null } : breaker;
   const failingSinceMs = breaker.failures === 0 ? nowMs : breaker.failingSinceMs;
   const next = { ...breaker, failures: breaker.failures + broken, failingSinceMs };
   if (!isDown(next)) return next;

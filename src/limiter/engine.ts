@@ -5,7 +5,7 @@ import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import { paceOf } from "../core/pace.ts";
 import type { DecisionEvent } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
-import type { AcquireReply, AcquireRequest } from "./acquire.ts";
+import { type AcquireReply, type AcquireRequest, isSingleCall } from "./acquire.ts";
 import { breakerDecisions, quotaDecisions } from "./decisions.ts";
 import { isLeasable, Leases } from "./leases.ts";
 import type { LimiterStore } from "./store.ts";

@@ -15,8 +15,8 @@ import {
 } from "../../src/core/breaker.ts";
 
 const T0 = 1_000_000;
-const broken = (count = 1, batch = "a") => ({ batch, alive: 0, broken: count });
-const alive = (batch = "a") => ({ batch, alive: 1, broken: 0 });
+const broken = (count = 1, batch = "a") => ({ batch, alive: 0, broken: count, held: 1 });
+const alive = (batch = "a") => ({ batch, alive: 1, broken: 0, held: 1 });
 
 /** An upstream that went down at T0. */
 const downAtT0 = (): Breaker => heard(freshBreaker(), broken(DOWN_AFTER), T0);
@@ -42,16 +42,28 @@ describe("an upstream goes down", () => {
       breaker = heard(breaker, alive(), T0);
     }
     expect(breaker).toEqual(freshBreaker());
-    expect(heard(breaker, { batch: "a", alive: 1, broken: 50 }, T0)).toEqual(freshBreaker());
+    expect(heard(breaker, { batch: "a", alive: 1, broken: 50, held: 1 }, T0)).toEqual(
+      freshBreaker(),
+    );
   });
 
   test("and an ask without news changes nothing", () => {
     const down = downAtT0();
-    expect(heard(down, { batch: "a", alive: 0, broken: 0 }, T0 + 1)).toBe(down);
+    expect(heard(down, { batch: "a", alive: 0, broken: 0, held: 1 }, T0 + 1)).toBe(down);
   });
 });
 
 describe("while it is down", () => {
+  test("a probe that was permitted and never made keeps nobody from the next one", () => {
+    const atMs = T0 + PROBE_FIRST_MS;
+    const out = probing(downAtT0(), "a", atMs);
+    const tells = { batch: "a", alive: 0, broken: 0 };
+    expect(callsAllowed(heard(out, { ...tells, held: 1 }, atMs + 1), atMs + 1)).toBe(0);
+    expect(callsAllowed(heard(out, { ...tells, batch: "b", held: 0 }, atMs + 1), atMs + 1)).toBe(0);
+    // Its batch has nothing in flight: it was paused, or its consumer is gone.
+    expect(callsAllowed(heard(out, { ...tells, held: 0 }, atMs + 1), atMs + 1)).toBe(1);
+  });
+
   test("nothing is called before the first pause is over, then one probe at a time", () => {
     const down = downAtT0();
     expect(callsAllowed(down, T0 + PROBE_FIRST_MS - 1)).toBe(0);
@@ -109,6 +121,7 @@ test("whatever happens, somebody may find out within the longest pause and a los
     batch: fc.constantFrom("a", "b"),
     alive: fc.integer({ min: 0, max: 1 }),
     broken: fc.integer({ min: 0, max: 6 }),
+    held: fc.integer({ min: 0, max: 2 }),
     asks: fc.boolean(),
   });
   fc.assert(

@@ -45,7 +45,7 @@ test("limits that headers tell are logged when they are others than before", () 
 
 test("an upstream is logged when it is found to be down, and when it answers again", () => {
   const hear = (alive: number, broken: number, from = freshBreaker()) =>
-    heard(from, { batch: "b", alive, broken }, NOW);
+    heard(from, { batch: "b", alive, broken, held: 1 }, NOW);
   const failing = hear(0, DOWN_AFTER - 1);
   const down = hear(0, 1, failing);
   expect(breakerDecisions("q", freshBreaker(), failing)).toEqual([]);
