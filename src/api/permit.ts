@@ -1,10 +1,9 @@
 import type { Route } from "../config/routes.ts";
-import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import { type AcquireReply, type AcquireRequest, singleCallRef } from "../limiter/acquire.ts";
 import { log } from "../log.ts";
 import { limiterStub } from "../stubs.ts";
 import { DEFAULT_PRIORITY } from "../wire/batch.ts";
 import { newSeed } from "../wire/ids.ts";
-import type { BatchRef } from "../wire/messages.ts";
 
 /**
  * A permit for one call that belongs to no batch. To the Limiter it is a batch of one: it waits with
@@ -45,11 +44,15 @@ export async function takePermit(
   cost: number,
   waitMs: number,
 ): Promise<Permit | { retryInMs: number }> {
-  const ref: BatchRef = { project, batch_id: `call_${newSeed()}` };
+  const ref = singleCallRef(project, newSeed());
   const say = (route: Route, said: Partial<AcquireRequest>): Promise<AcquireReply> => {
     const quota = route.quota.name;
     const silence = { held: 0, weight: DEFAULT_PRIORITY, costs: [], ready: 0, served: true };
     return limiterStub(env, quota).acquire({ quota, ref, ...silence, ...NO_NEWS, ...said });
+  };
+  /** That it wants nothing. One that does not hear it forgets the call by itself. */
+  const leave = async (others: readonly Route[]): Promise<void> => {
+    await Promise.allSettled(others.map((other) => say(other, {})));
   };
   const endMs = Date.now() + waitMs;
   let elsewhere: AcquireRequest["elsewhere"] = routes.length > 1 ? "avoid" : undefined;
@@ -57,11 +60,12 @@ export async function takePermit(
     let retryInMs = Number.POSITIVE_INFINITY;
     let down = 0;
     for (const route of routes) {
-      const reply = await say(route, { costs: [cost], elsewhere });
+      const reply = await say(route, { costs: [cost], elsewhere }).catch(() => undefined);
+      if (reply === undefined) continue;
       if (reply.down) down += 1;
       const [startInMs] = reply.startInMs;
       if (startInMs !== undefined) {
-        await Promise.all(routes.filter((other) => other !== route).map((other) => say(other, {})));
+        await leave(routes.filter((other) => other !== route));
         await sleep(startInMs);
         return permitOf(route, (said) => say(route, said));
       }
@@ -72,8 +76,8 @@ export async function takePermit(
       continue;
     }
     if (Date.now() + Math.min(retryInMs, ASK_EVERY_MS) > endMs) {
-      await Promise.all(routes.map((route) => say(route, {})));
-      return { retryInMs };
+      await leave(routes);
+      return { retryInMs: Number.isFinite(retryInMs) ? retryInMs : ASK_EVERY_MS };
     }
     await sleep(Math.min(retryInMs, ASK_EVERY_MS));
   }

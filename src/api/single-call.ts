@@ -250,8 +250,11 @@ function watch(
       }
     },
     async cancel(reason) {
-      end(undefined);
-      await reader.cancel(reason);
+      try {
+        await reader.cancel(reason);
+      } finally {
+        end(undefined);
+      }
     },
   });
 }

@@ -3,6 +3,19 @@ import type { BatchRef } from "../wire/messages.ts";
 
 /** What a Batch and a Limiter speak. */
 
+/** What the names of single calls begin with, which are to a Limiter as batches of one. */
+const SINGLE_CALL = "call_";
+
+/** A single call's name. @param seed of its own. */
+export function singleCallRef(project: string, seed: string): BatchRef {
+  return { project, batch_id: `${SINGLE_CALL}${seed}` };
+}
+
+/** Whether nobody is behind a name: a single call asks again by itself, and can't be woken. */
+export function isSingleCall({ batch_id }: BatchRef): boolean {
+  return batch_id.startsWith(SINGLE_CALL);
+}
+
 /** What a Batch says and asks; see `Ask` in core/admission.ts. */
 export interface AcquireRequest extends Omit<Ask, "batch"> {
   /** The quota that is asked; it names the Limiter, too. */

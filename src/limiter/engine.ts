@@ -77,7 +77,7 @@ export class LimiterEngine {
     store.dropStale(nowMs);
     const meanOutput = store.hear(model, answers);
     const breakerBefore = store.breaker;
-    store.setBreaker(heard(breakerBefore, { batch, alive, broken }, nowMs));
+    store.setBreaker(heard(breakerBefore, { batch, alive, broken, held: said.held }, nowMs));
     const shut = elsewhere !== undefined && isDown(store.breaker);
     const most = elsewhere === "avoid" ? 0 : callsAllowed(store.breaker, nowMs);
     const ask = shut
@@ -105,6 +105,7 @@ export class LimiterEngine {
     // Whoever asks is somebody whose calls others must leave room for.
     const others = new Set([...called, ...this.#leases.end(batch, nowMs)]);
     others.delete(batch);
+    for (const other of others) if (isSingleCall(refOf(other))) others.delete(other);
     const restsMs = Math.max(0, quota.cooldownUntilMs - nowMs);
     const down = isDown(store.breaker);
     const alone = takesLease && !down && this.#isAlone(batch, nowMs);
@@ -187,6 +188,7 @@ export class LimiterEngine {
   #invite(asker: string, nowMs: number): BatchRef | null {
     for (const [batch, hold] of this.#store.holds) {
       if (batch === asker || hold.held > 0 || hold.unmet === 0) continue;
+      if (isSingleCall(refOf(batch))) continue;
       const invitedAtMs = this.#invitedAtMs.get(batch);
       if (invitedAtMs !== undefined && nowMs - invitedAtMs < INVITE_EVERY_MS) continue;
       this.#invitedAtMs.set(batch, nowMs);

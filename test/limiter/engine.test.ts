@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { PROBE_FIRST_MS } from "../../src/core/breaker.ts";
-import type { AcquireRequest } from "../../src/limiter/acquire.ts";
+import { type AcquireRequest, singleCallRef } from "../../src/limiter/acquire.ts";
 import { LimiterEngine } from "../../src/limiter/engine.ts";
 import { migrations } from "../../src/limiter/schema.ts";
 import { LimiterStore } from "../../src/limiter/store.ts";
@@ -25,6 +25,23 @@ class Stage {
     return this.#engine.state(LIMITS);
   }
 }
+
+describe("a single call that waits", () => {
+  test("is neither woken nor invited to: it asks again by itself, and nobody is behind it", () => {
+    const engine = new LimiterEngine(
+      new LimiterStore(new SqliteFile(migrations).open((query) => query).sql),
+    );
+    const { batch_id: single } = singleCallRef("p", "1");
+    const acquire = (name: string, want: number, rest: Partial<AcquireRequest>, nowMs: number) =>
+      engine.acquire(askFor(name, want, rest), { maxConcurrency: 2 }, nowMs, 0.5);
+    acquire("a", 2, { ready: 50 }, T0);
+    acquire(single, 1, {}, T0);
+    const asked = acquire("a", 1, { held: 1, ready: 50 }, T0 + 300);
+    expect(asked).toMatchObject({ wake: [], reply: { startInMs: [], invite: null } });
+    // The call that came free is its own.
+    expect(acquire(single, 1, {}, T0 + 310).reply.startInMs).toHaveLength(1);
+  });
+});
 
 describe("an upstream that is down", () => {
   test("gets one probe at a time, from whoever asks first", () => {
