@@ -312,7 +312,7 @@ const OUTPUT_FILE = {
   lines: null,
 } as const;
 
-const NEW: Omit<NewBatch, "batch_id" | "created_at" | "expires_at"> = {
+export const NEW: Omit<NewBatch, "batch_id" | "created_at" | "expires_at"> = {
   project: "p",
   upstream: "default",
   endpoint: "/v1/chat/completions",

@@ -263,7 +263,8 @@ export class Tasks {
     this.#sql.exec("DELETE FROM outcome WHERE ok = 0");
     const moved = this.#sql
       .exec<{ is_twin: number }>(
-        `UPDATE task SET state = 'pending', failures = 0, not_before = ?
+        `UPDATE task SET state = 'pending', failures = 0, throttles = 0, throttles_alone = 0,
+           throttled_at_success = -1, not_before = ?
          WHERE state IN ('failed', 'cancelled', 'expired') RETURNING twin_of IS NOT NULL AS is_twin`,
         nowMs,
       )
