@@ -94,6 +94,8 @@ export class Conversation implements Seeker {
   /** How long calls take, in the mean, and how long the last exchange took. */
   #callMs: number | undefined;
   #exchangeMs = 0;
+  /** The batch's tasks go to upstreams that this invocation does not know: it is of an older deploy. */
+  #isOutdated = false;
   /** Before this time there is no call for the batch, whatever is reported. */
   #patientUntilMs = 0;
 
@@ -131,7 +133,7 @@ export class Conversation implements Seeker {
   async #speak(): Promise<void> {
     let broken = 0;
     while (broken < BROKEN_LIMIT) {
-      const leaving = this.#ground.over();
+      const leaving = this.#ground.over() || this.#isOutdated;
       const full = !this.#ground.memory.hasRoom;
       if (leaving || full) this.#giveHand();
       else this.#hand += this.#ground.lanes.take(this.#weight, this.#wants);
@@ -161,6 +163,7 @@ export class Conversation implements Seeker {
       let used = 0;
       let most = 0;
       for (const task of reply.tasks) {
+        if (!this.#knows(task)) continue;
         const weight = this.#start(task, reply.endpoint);
         used += weight;
         // Tasks may go to several upstreams, and not all be streamed.
@@ -171,7 +174,8 @@ export class Conversation implements Seeker {
       if (reply.invite) this.#ground.invite(reply.invite);
       if (reply.end && this.#reports.length === 0) return;
       if (leaving) await this.#news(Number.POSITIVE_INFINITY);
-      else await this.#news(full ? POLL_MS : this.#restMs(reply, want));
+      // What it did not begin goes back at once.
+      else if (!this.#isOutdated) await this.#news(full ? POLL_MS : this.#restMs(reply, want));
     }
     const { holder } = this.#ground;
     log({ event: "batch_unreachable", holder });
@@ -200,6 +204,16 @@ export class Conversation implements Seeker {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /**
+   * Whether a task's upstream is known here. Where it is not, the task is not begun: as it is not held
+   * either, the Batch takes it back, and another invocation takes this one's place.
+   */
+  #knows({ upstream }: Assignment): boolean {
+    const isKnown = this.#ground.upstreams.some(({ name }) => name === upstream);
+    if (!isKnown) this.#isOutdated = true;
+    return isKnown;
   }
 
   /** How long to want no lanes after a reply. */

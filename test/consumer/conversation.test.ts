@@ -711,6 +711,15 @@ describe("twenty conversations that share lanes", () => {
   });
 });
 
+test("a task for an upstream that is not known here is not begun, and the invocation leaves", async () => {
+  const talk = new Talk(3);
+  await talk.last.answer({ tasks: [task(0), { ...task(1), upstream: "of a newer deploy" }] });
+  expect(api.calls).toEqual(["a0"]);
+  // It holds the first alone, so the Batch takes the other back; it asks for no more.
+  expect(talk.last.request).toMatchObject({ reports: [], want: 0, leaving: true });
+  expect(talk.last.request.holding).toEqual([{ seq: 0, attempt: 1 }]);
+});
+
 describe("two busy conversations that share six lanes", () => {
   const CALL_MS = 100;
 
