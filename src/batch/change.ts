@@ -20,6 +20,14 @@ export function applyChange(store: Store, row: BatchRow, change: BatchChange): R
     const { max_concurrency = row.max_concurrency, priority = row.priority } = change;
     const { budget, problem } = budgetAfter(row, store.progress(), change, "change");
     if (problem !== undefined) return problem;
+    if (change.pool !== undefined && row.pool === null && row.model === "") {
+      return refuse(
+        "invalid_request",
+        "pool: this batch has several models, and was opened by a Muster that did not compare where all of them are served. Open a new batch.",
+        "pool",
+        "batch_not_changeable",
+      );
+    }
     const pool = change.pool === undefined ? row.pool : change.pool ? 1 : 0;
     if (!store.rows.setLimits(max_concurrency, priority ?? DEFAULT_PRIORITY, pool)) {
       return refuse(
