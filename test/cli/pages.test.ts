@@ -1,9 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import packageJson from "../../package.json" with { type: "json" };
+import { migrations as ofBatch } from "../../src/batch/migrations.ts";
 import { projectDir } from "../../src/cli/workspace.ts";
 import { variables } from "../../src/config.ts";
+import { migrations as ofGate } from "../../src/gate/schema.ts";
+import { migrations as ofLimiter } from "../../src/limiter/schema.ts";
 import { DECISIONS, TROUBLES } from "../../src/log.ts";
+import { migrations as ofProject } from "../../src/project/schema.ts";
 import { anchorsOf, linksOf, pageOf, pages, rowsOf } from "../support/pages.ts";
 
 /** The pages say what the code does: every name in them is there, and every name that is there is in them. */
@@ -24,6 +29,14 @@ describe("src/OPERATING.md", () => {
     // Each of them is logged somewhere.
     const logged = namesIn(/\bevent: "([a-z_]+)"/g);
     expect([...DECISIONS, ...TROUBLES].filter((event) => !logged.includes(event))).toEqual([]);
+  });
+
+  test("tells this version, and the state that it makes", () => {
+    const last = (migrations: readonly { idMonotonicInc: number }[]) =>
+      migrations.at(-1)?.idMonotonicInc;
+    const states = [ofBatch, ofProject, ofLimiter, ofGate].map(last).join(", ");
+    const rows = pageOf("src/OPERATING.md").matchAll(/^\| (\d+\.\d+\.\d+) \| ([\d, ]+) \|/gm);
+    expect([...rows].at(-1)?.slice(1)).toEqual([packageJson.version, states]);
   });
 
   test("has every metric, and no other", () => {
