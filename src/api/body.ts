@@ -14,8 +14,8 @@ export async function readText(
   try {
     const text = await readCapped(request, maxBytes, { fatal: true });
     if (text !== undefined) return ok(text);
-  } catch (error) {
-    return brokeOff(` or is not valid UTF-8: ${String(error)}`);
+  } catch {
+    return brokeOff(" or is not valid UTF-8");
   }
   return tooLarge(maxBytes, advice);
 }

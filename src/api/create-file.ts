@@ -65,7 +65,8 @@ export function addCreateFileRoute(app: OpenAPIHono<AppEnv>): void {
     const index = projectStub(c.env, project);
     const quotas = c.get("quotas");
     const announced = Number(c.req.header("content-length") ?? 0) - FORM_BYTES;
-    const room = await hasRoom(index, { bytes: Math.max(1, announced || 0) }, quotas);
+    const size = { bytes: Math.max(1, announced || 0), isGuess: true };
+    const room = await hasRoom(index, size, quotas);
     if (!room.ok) return problemResponse(c, room.problem);
     const key = `files/${project}/${newFileId(once.seed)}`;
     await index.expectBytes(key);

@@ -93,7 +93,8 @@ function inflate(body: ReadableStream<Uint8Array>): Inflating {
           const message = `The body inflates to more than ${MAX_RATIO} times its length. Send it without Content-Encoding.`;
           problem = { code: "too_large", message };
         } catch (error) {
-          const message = `The body broke off or is not valid gzip: ${String(error)}.`;
+          const why = error instanceof Error ? `: ${error.message}` : "";
+          const message = `The body broke off or is not valid gzip${why}.`;
           problem = { code: "invalid_request", message, reason: "invalid_body" };
         }
         stop();

@@ -8,6 +8,8 @@ export interface Addition {
   batches?: number;
   tasks?: number;
   bytes?: number;
+  /** Whether so many bytes are a guess, which is not worth telling. */
+  isGuess?: boolean;
 }
 
 /** Those that a batch that has not ended can have. */
@@ -28,7 +30,7 @@ export class QuotaBook {
 
   /** Whether there is room for an addition. Only quotas that there are cost a look. */
   check(more: Addition, quotas: Quotas, nowMs: number): Result<null> {
-    const { batches = 0, tasks = 0, bytes = 0 } = more;
+    const { batches = 0, tasks = 0, bytes = 0, isGuess = false } = more;
     const { openBatches, waitingTasks, storedBytes } = quotas;
     if (openBatches !== null && batches > 0) {
       const used = this.openBatches(nowMs);
@@ -55,10 +57,10 @@ export class QuotaBook {
       const used = this.storedBytes(nowMs);
       // A batch's results take room, too, though nobody knows yet how much.
       if (used + Math.max(bytes, 1) > storedBytes) {
-        const adds = bytes > 0 ? `, and this would add ${bytes}` : "";
+        const adds = isGuess ? ", and this is more than is left" : `, and this would add ${bytes}`;
         return exceeded(
           "stored_bytes",
-          `This project may store ${storedBytes} bytes of files, tasks and results, has ${used}${adds}.`,
+          `This project may store ${storedBytes} bytes of files, tasks and results, has ${used}${bytes > 0 ? adds : ""}.`,
           "Delete files, or results with DELETE /v1/files/{id}, or wait until they expire.",
         );
       }

@@ -69,15 +69,21 @@ export const webhook = strict({
 /** What becomes of a task whose consumer was lost: it is called again, or it fails. */
 export const onUnknown = z.enum(["retry", "fail"], { error: "retry or fail" });
 
+/** A whole number; whatever is wrong with it, both of its bounds are told. */
+function whole(least: number, most: number) {
+  const takes = `takes a whole number, ${least} to ${most}`;
+  return z.number(takes).int(takes).min(least, takes).max(most, takes);
+}
+
 /** Calls of one batch in flight at most. */
-export const maxConcurrency = z.number().int().min(1).max(10_000);
+export const maxConcurrency = whole(1, 10_000);
 
 /** A batch's weight where batches compete: one with 20 gets twice the calls of one with 10. */
-export const priority = z.number().int().min(1).max(100);
+export const priority = whole(1, 100);
 export const DEFAULT_PRIORITY = 10;
 
 /** Tokens that all calls of a batch may take together, input and output. */
-export const maxTokensTotal = z.number().int().min(1).max(1e12);
+export const maxTokensTotal = whole(1, 1e12);
 
 const MAX_COST_TAKES = `US dollars, from 0.000000001 to ${MOST_DOLLARS}`;
 

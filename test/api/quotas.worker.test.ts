@@ -194,7 +194,13 @@ describe("stored bytes", () => {
   it("beyond the quota are refused, and none of them are kept", async () => {
     const { project, key } = await limited({ stored_bytes: 1_000 });
     const refused = await sendFile("x".repeat(1_500), key);
-    expect(await expectRefused(refused, "stored_bytes")).toContain("1000 bytes");
+    const message = await expectRefused(refused, "stored_bytes");
+    expect(message).toContain(
+      "1000 bytes of files, tasks and results, has 0, and this would add 1500.",
+    );
+    // Of a long form the size of the file is not known before it is read, and it is not read.
+    const long = await expectRefused(await sendFile("x".repeat(5_000), key), "stored_bytes");
+    expect(long).toContain("has 0, and this is more than is left.");
     expect(await filesInR2(project)).toBe(0);
     const uploads = await post(
       "/v1/uploads",
