@@ -1,7 +1,9 @@
 import { createReadStream, statSync } from "node:fs";
-import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { CsvError, parse as parseCsv } from "csv-parse";
+import { MAX_LINE_BYTES } from "../../wire/request.ts";
 import { wrong } from "./exit.ts";
+import { linesOf } from "./lines.ts";
 
 /** How the tasks are written. */
 export const FORMATS = ["jsonl", "csv", "text"] as const;
@@ -59,24 +61,32 @@ export async function* readLines(
 }
 
 async function* fromLines(
-  input: NodeJS.ReadableStream,
+  input: Readable,
   name: string,
   format: Format | undefined,
   options: RequestOptions,
 ): AsyncGenerator<Line> {
-  let from = 0;
   let read = format;
-  for await (const raw of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-    from += 1;
-    const text = (from === 1 ? raw.replace(/^\uFEFF/, "") : raw).trim();
-    if (text === "") continue;
+  for await (const line of linesOf(input, MAX_LINE_BYTES)) {
+    const from = line.number;
+    if ("problem" in line) throw wrong(`${name}:${from}: ${PROBLEMS[line.problem]}`);
+    const text = line.text.trim();
     if (text.includes("\0")) throw wrong(`${name}:${from}: holds NUL bytes, so it is no text.`);
     // A file that does not say what it is, is what its first line is.
     read ??= text.startsWith("{") ? "jsonl" : "text";
-    const line = read === "jsonl" ? requestOf(text, `${name}:${from}`, from, options) : undefined;
-    yield { text: line ?? promptLine(text, `line-${from}`, `${name}:${from}`, options), from };
+    const where = `${name}:${from}`;
+    const request =
+      read === "jsonl"
+        ? requestOf(text, where, from, options)
+        : promptLine(text, `line-${from}`, where, options);
+    yield { text: request, from };
   }
 }
+
+const PROBLEMS = {
+  invalid_utf8: "is not UTF-8; save it as UTF-8.",
+  too_long: `is longer than the ${MAX_LINE_BYTES} bytes that a line takes.`,
+};
 
 /**
  * A request line out of a line of JSON: one that is a request line already as it stands, a body (with

@@ -1,7 +1,6 @@
 import { createWriteStream, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { dirname, extname } from "node:path";
-import { createInterface } from "node:readline";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { readContent } from "../../core/content.ts";
@@ -9,7 +8,8 @@ import { csvCell } from "../../core/csv-cell.ts";
 import { errorMessage } from "../../core/outcome.ts";
 import { outputLine } from "../../wire/results.ts";
 import type { Context } from "./context.ts";
-import { wrong } from "./exit.ts";
+import { EXIT, Exit, wrong } from "./exit.ts";
+import { linesOf } from "./lines.ts";
 
 /** How results are written. */
 export const RESULT_FORMATS = ["jsonl", "json", "csv", "text"] as const;
@@ -82,14 +82,21 @@ function quietly(error: unknown): void {
   throw error;
 }
 
-async function* rows(
+/** Far more than a row of a batch's results holds. */
+const MAX_RESULT_BYTES = 16 * 1024 * 1024;
+
+/** Output lines as rows of a table, or as answers alone. */
+export async function* rows(
   body: Readable,
   endpoint: string,
   format: "csv" | "text",
 ): AsyncGenerator<string> {
   if (format === "csv") yield "\uFEFFcustom_id,status,content,error\r\n";
-  for await (const text of createInterface({ input: body })) {
-    const line = outputLine.parse(JSON.parse(text));
+  for await (const read of linesOf(body, MAX_RESULT_BYTES)) {
+    if ("problem" in read) {
+      throw new Exit(EXIT.error, `Line ${read.number} of the results is no line of JSON.`);
+    }
+    const line = outputLine.parse(JSON.parse(read.text));
     const status = line.response?.status_code;
     const good = status !== undefined && status < 300;
     const answer = good ? readContent(endpoint, line.response?.body) : "";
@@ -104,8 +111,6 @@ async function* rows(
     }
   }
 }
-
-/**
 
 /** A format by its name. */
 export function parseResultFormat(name: string): ResultFormat {

@@ -15,7 +15,7 @@ const OPTIONS: RequestOptions = {
 
 /** The request lines of a file with this content. */
 async function read(
-  content: string,
+  content: string | Uint8Array,
   format: Format | undefined,
   options: Partial<RequestOptions> = {},
 ) {
@@ -59,6 +59,20 @@ describe("a prompt a line", () => {
     });
   });
 
+  test("ends at LF alone: U+2028, U+2029 and U+0085 are characters of a prompt", async () => {
+    const lines = await read("a\u2028b\u2029c\u0085d\r\ne", "text");
+    expect(lines.map(({ json }) => json.body.messages)).toEqual([
+      [user("a\u2028b\u2029c\u0085d")],
+      [user("e")],
+    ]);
+  });
+
+  test("is refused when it is longer than any request", async () => {
+    await expect(read(`a\n${"b".repeat(2_000_000)}\n`, "text")).rejects.toThrow(
+      /in:2: is longer than the \d+ bytes that a line takes\.$/,
+    );
+  });
+
   test("needs a model", async () => {
     await expect(read("one\n", "text", { model: undefined })).rejects.toThrow(
       /in:1: names no model\. Give one to all with --model/,
@@ -70,6 +84,11 @@ describe("JSON lines", () => {
   test("that are request lines pass as they stand, numbers past 2^53 too", async () => {
     const line = `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"seed":12345678901234567890}}`;
     expect((await read(`${line}\n`, "jsonl"))[0]?.text).toBe(line);
+  });
+
+  test("may hold U+2028 and U+2029 in their texts", async () => {
+    const lines = await read('{"prompt":"a\u2028b\u2029c"}\n', "jsonl");
+    expect(lines.map(({ json }) => json.body.messages)).toEqual([[user("a\u2028b\u2029c")]]);
   });
 
   test("that are bodies or prompts become request lines", async () => {
