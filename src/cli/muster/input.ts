@@ -1,7 +1,7 @@
 import { createReadStream, statSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { CsvError, parse as parseCsv } from "csv-parse";
 import { MAX_LINE_BYTES } from "../../wire/request.ts";
+import { csvRows, fill } from "./csv-rows.ts";
 import { wrong } from "./exit.ts";
 import { linesOf } from "./lines.ts";
 
@@ -148,53 +148,13 @@ function lineOf(id: string, body: object, where: string, { endpoint }: RequestOp
 }
 
 async function* fromCsv(
-  input: NodeJS.ReadableStream,
+  input: Readable,
   name: string,
   options: RequestOptions,
 ): AsyncGenerator<Line> {
-  const parser = parseCsv({
-    columns: true,
-    bom: true,
-    info: true,
-    skip_empty_lines: true,
-    trim: true,
-  });
-  input.on("error", (error) => parser.destroy(error));
-  input.pipe(parser);
-  try {
-    for await (const row of parser) {
-      const { record, info } = row as { record: Record<string, string>; info: { lines: number } };
-      const where = `${name}:${info.lines}`;
-      const id = record.custom_id ?? record.id ?? `line-${info.lines}`;
-      yield {
-        text: promptLine(fill(record, where, options.template), id, where, options),
-        from: info.lines,
-      };
-    }
-  } catch (error) {
-    if (error instanceof CsvError) throw wrong(`${name}: not CSV: ${error.message}.`);
-    throw error;
+  for await (const { record, from } of csvRows(input, name)) {
+    const where = `${name}:${from}`;
+    const id = record.custom_id || record.id || `line-${from}`;
+    yield { text: promptLine(fill(record, where, options.template), id, where, options), from };
   }
-}
-
-/** A row's prompt: the template with its columns put in, or its column "prompt". */
-export function fill(
-  row: Readonly<Record<string, string>>,
-  where: string,
-  template: string | undefined,
-): string {
-  const columns = Object.keys(row);
-  const has = `The columns are ${columns.join(", ")}.`;
-  if (template === undefined) {
-    const prompt = row.prompt;
-    if (prompt !== undefined) return prompt;
-    throw wrong(
-      `${where}: no column "prompt". Say what to ask with --template, with {{column}} in it. ${has}`,
-    );
-  }
-  return template.replace(/\{\{\s*([^{}]+?)\s*\}\}/g, (_, column: string) => {
-    const value = row[column];
-    if (value === undefined) throw wrong(`--template names {{${column}}}. ${has}`);
-    return value;
-  });
 }

@@ -120,6 +120,20 @@ describe("JSON lines", () => {
   });
 });
 
+describe("what is not UTF-8", () => {
+  const bytes = (head: string) => Buffer.concat([Buffer.from(head), Buffer.from([0x93, 0xfa, 10])]);
+
+  test.each([
+    ["text", "one\n\n"],
+    ["jsonl", '{"prompt":"a"}\n\n'],
+    ["csv", "prompt\na\n"],
+  ] as const)("is refused by its line in %s", async (format, head) => {
+    await expect(read(bytes(head), format)).rejects.toThrow(
+      /in:3: is not UTF-8; save it as UTF-8\.$/,
+    );
+  });
+});
+
 describe("CSV", () => {
   test("fills the template, and takes ids from custom_id or id", async () => {
     const content = 'id,name,language\n7,"花子, さん",日本語\n8,"A ""b""\nc",English\n';
@@ -127,6 +141,22 @@ describe("CSV", () => {
     expect(lines.map(({ json }) => [json.custom_id, json.body.messages[0].content])).toEqual([
       ["7", "Greet 花子, さん in 日本語."],
       ["8", 'Greet A "b"\nc in English.'],
+    ]);
+  });
+
+  test("numbers rows by the line they begin in, and those without an id by it", async () => {
+    const content = 'id,prompt\r\n\r\n,"a\r\nb"\r\n\r\n,c\r\n7,d\r\n';
+    const lines = await read(content, "csv");
+    expect(lines.map(({ from, json }) => [from, json.custom_id])).toEqual([
+      [3, "line-3"],
+      [6, "line-6"],
+      [7, "7"],
+    ]);
+  });
+
+  test("may begin with a byte order mark", async () => {
+    expect((await read("\uFEFFprompt\nhello\n", "csv"))[0]?.json.body.messages).toEqual([
+      user("hello"),
     ]);
   });
 
