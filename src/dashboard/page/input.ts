@@ -71,6 +71,12 @@ export function read(text: string, kind: Kind, settings: Settings): Read {
   return found;
 }
 
+/** What there is to a file that is not UTF-8 from a line on: nothing but that. */
+export function notUtf8(line: number): Read {
+  const faults = [{ line, message: "Is not UTF-8; save it as UTF-8." }];
+  return { lines: [], faults, endpoint: undefined };
+}
+
 /** A line of JSON: a request line as it stands, a body, or {"prompt": …}. */
 function requestLine(
   text: string,

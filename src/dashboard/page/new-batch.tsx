@@ -6,11 +6,12 @@ import { ask, messageOf, send } from "./api.ts";
 import { Estimate } from "./estimate.tsx";
 import { number } from "./format.ts";
 import { useSettled } from "./hooks.ts";
-import { kindOf, read, type Settings } from "./input.ts";
+import { kindOf, notUtf8, read, type Settings } from "./input.ts";
 import { OptionFields } from "./option-fields.tsx";
 import { NO_OPTIONS, type Options, requestOf } from "./options.ts";
 import { Problem, Title } from "./parts.tsx";
-import { type Source, TaskField } from "./task-field.tsx";
+import type { Source } from "./source.ts";
+import { TaskField } from "./task-field.tsx";
 
 const CHAT = "/v1/chat/completions";
 const NO_SETTINGS: Settings = { model: "", system: "", maxTokens: "", template: "" };
@@ -25,7 +26,8 @@ export function NewBatch() {
   const [checked, setChecked] = useState<BatchCheck>();
   const settled = useSettled(source.text, 200);
   const kind = kindOf(settled, source.name);
-  const found = read(settled, kind, settings);
+  const found =
+    source.broken === undefined ? read(settled, kind, settings) : notUtf8(source.broken);
   const tasks = found.lines.length;
   const ready = tasks > 0 && found.faults.length === 0;
 

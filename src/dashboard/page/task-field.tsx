@@ -1,16 +1,11 @@
 import { useRef, useState } from "preact/hooks";
 import { number } from "./format.ts";
 import type { Kind, Read } from "./input.ts";
+import { type Source, sourceOf } from "./source.ts";
 
 /** A longer text is not shown in the field; it is used all the same. */
 const SHOWN = 200_000;
 const LISTED_FAULTS = 20;
-
-/** What tasks are made from: what was typed or pasted, or a file with its name. */
-export interface Source {
-  text: string;
-  name: string;
-}
 
 /** The field that tasks are pasted or dropped into, what was found in it, and what is wrong there. */
 export function TaskField({
@@ -29,7 +24,7 @@ export function TaskField({
   const chooser = useRef<HTMLInputElement>(null);
   const isLong = text.length > SHOWN;
   const take = async (file: File | undefined) => {
-    if (file !== undefined) change({ name: file.name, text: await file.text() });
+    if (file !== undefined) change(sourceOf(file.name, new Uint8Array(await file.arrayBuffer())));
   };
   const drop = (event: DragEvent) => {
     event.preventDefault();
