@@ -1,5 +1,14 @@
 import { createReadStream, statSync } from "node:fs";
 import type { Readable } from "node:stream";
+import { readGiven } from "../../core/given-line.ts";
+import {
+  bodyOfPrompt,
+  type Members,
+  modelOf,
+  requestLine,
+  type Shared,
+  withShared,
+} from "../../core/request-line.ts";
 import { MAX_LINE_BYTES } from "../../wire/request.ts";
 import { csvRows, fill } from "./csv-rows.ts";
 import { wrong } from "./exit.ts";
@@ -10,14 +19,10 @@ export const FORMATS = ["jsonl", "csv", "text"] as const;
 export type Format = (typeof FORMATS)[number];
 
 /** What every request gets that does not say so itself. */
-export interface RequestOptions {
+export interface RequestOptions extends Shared {
   endpoint: string;
-  model: string | undefined;
-  system: string | undefined;
   /** For CSV: a prompt with {{column}} in it. */
   template: string | undefined;
-  /** Members of each body, such as max_tokens. */
-  params: Readonly<Record<string, unknown>>;
 }
 
 /** A request line, and the line of the input that it comes from, from 1. */
@@ -88,63 +93,35 @@ const PROBLEMS = {
   too_long: `is longer than the ${MAX_LINE_BYTES} bytes that a line takes.`,
 };
 
-/**
- * A request line out of a line of JSON: one that is a request line already as it stands, a body (with
- * or without a custom_id), or {"prompt": …}.
- */
+/** A request line out of a line of JSON. */
 function requestOf(text: string, where: string, from: number, options: RequestOptions): string {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw wrong(`${where}: not JSON (${why}). Each line takes one JSON object.${hintOn(text)}`);
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw wrong(`${where}: takes a JSON object, not ${text.slice(0, 40)}.${hintOn(text)}`);
-  }
-  // As text: numbers past 2^53 in it survive.
-  if ("url" in json && "body" in json) return text;
-  const { custom_id, prompt, body, ...rest } = json as Record<string, unknown>;
-  const id = typeof custom_id === "string" ? custom_id : `line-${from}`;
-  if (typeof prompt === "string") {
-    return promptLine(prompt, id, where, { ...options, params: { ...options.params, ...rest } });
-  }
-  const whole = typeof body === "object" && body !== null ? body : rest;
-  return lineOf(id, { model: options.model, ...options.params, ...whole }, where, options);
+  const given = readGiven(text);
+  if ("fault" in given) throw wrong(`${where}: ${given.fault}${hintOn(text)}`);
+  if (given.kind === "request") return text;
+  const id = given.id ?? `line-${from}`;
+  if (given.kind === "prompt") return promptLine(given.prompt, id, where, options, given.members);
+  return lineOf(id, withShared(given.body, options), where, options);
 }
 
 function hintOn(text: string): string {
   return text.startsWith("[") ? " jq -c '.[]' makes lines of an array." : "";
 }
 
-function promptLine(prompt: string, id: string, where: string, options: RequestOptions): string {
-  const { endpoint, model, system, params } = options;
-  const user = { role: "user", content: prompt };
-  const messages = system === undefined ? [user] : [{ role: "system", content: system }, user];
-  if (endpoint === "/v1/messages") {
-    return lineOf(
-      id,
-      { model, system, max_tokens: 1024, ...params, messages: [user] },
-      where,
-      options,
-    );
-  }
-  if (endpoint === "/v1/chat/completions")
-    return lineOf(id, { model, ...params, messages }, where, options);
-  if (endpoint === "/v1/completions")
-    return lineOf(id, { model, ...params, prompt }, where, options);
-  if (endpoint === "/v1/responses") {
-    return lineOf(id, { model, instructions: system, ...params, input: prompt }, where, options);
-  }
-  return lineOf(id, { model, ...params, input: prompt }, where, options);
+function promptLine(
+  prompt: string,
+  id: string,
+  where: string,
+  options: RequestOptions,
+  own?: Members,
+): string {
+  return lineOf(id, bodyOfPrompt(prompt, options.endpoint, options, own), where, options);
 }
 
-function lineOf(id: string, body: object, where: string, { endpoint }: RequestOptions): string {
-  if (!("model" in body) || typeof body.model !== "string") {
+function lineOf(id: string, body: string, where: string, { endpoint }: RequestOptions): string {
+  if (modelOf(body) === undefined) {
     throw wrong(`${where}: names no model. Give one to all with --model, such as gpt-4o-mini.`);
   }
-  return JSON.stringify({ custom_id: id, method: "POST", url: endpoint, body });
+  return requestLine(id, endpoint, body);
 }
 
 async function* fromCsv(

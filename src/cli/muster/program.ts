@@ -28,6 +28,8 @@ Input:
   .jsonl, .json  an object a line: {"prompt": …}, or a body, or {"custom_id", "method", "url", "body"}
   another name   what its first line looks like, or --input
 
+A line of JSON names its task by custom_id, or else by id; both are strings. One without is line-N.
+
 The options --model, --system, --max-tokens, --temperature and --param make bodies. A line that is a
 whole request (with url and body) goes as it stands.`;
 

@@ -1,23 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
-import { type BatchObject, endpoint as endpointSchema } from "../../wire/batch.ts";
+import type { BatchObject } from "../../wire/batch.ts";
 import type { BatchCheck } from "../../wire/check.ts";
 import type { Context } from "./context.ts";
 import { EXIT, Exit, type ExitCode, Refused, wrong } from "./exit.ts";
 import { describe, exitOf, follow } from "./follow.ts";
 import { checkInput, FORMATS, formatOf, readLines } from "./input.ts";
+import { type GivenOptions, number, requestOptions } from "./request-options.ts";
 import { checkOutput, resultFormatOf, writeResults } from "./results.ts";
 import { type Uploaded, upload } from "./upload.ts";
 
 /** The options of `muster submit`, as they were typed. */
-export interface SubmitOptions {
-  model?: string;
-  system?: string;
-  template?: string;
-  endpoint?: string;
-  param?: string[];
-  maxTokens?: string;
-  temperature?: string;
+export interface SubmitOptions extends GivenOptions {
   input?: string;
   metadata?: string[];
   maxConcurrency?: string;
@@ -87,9 +81,6 @@ export async function submit(
   return finish(context, opened.id, options.out, uploaded);
 }
 
-/** Of prompts and bodies that name none. */
-const DEFAULT_ENDPOINT = "/v1/chat/completions";
-
 /** The endpoint that a request line names. */
 function urlOf(line: string): string | undefined {
   const { url } = JSON.parse(line) as { url?: unknown };
@@ -150,30 +141,6 @@ export async function finish(
   return exitOf(batch);
 }
 
-function requestOptions(options: SubmitOptions) {
-  const endpoint = endpointSchema.safeParse(options.endpoint ?? DEFAULT_ENDPOINT);
-  if (!endpoint.success) throw wrong(`--endpoint takes ${endpoint.error.issues[0]?.message}.`);
-  const params: Record<string, unknown> = {};
-  for (const pair of options.param ?? []) {
-    const [, name, value = ""] = /^([^=]+)=(.*)$/s.exec(pair) ?? [];
-    if (name === undefined) throw wrong(`--param takes name=value, not ${pair}.`);
-    params[name] = jsonOrText(value);
-  }
-  if (options.maxTokens !== undefined) {
-    params.max_tokens = number("--max-tokens", options.maxTokens);
-  }
-  if (options.temperature !== undefined) {
-    params.temperature = number("--temperature", options.temperature);
-  }
-  return {
-    endpoint: endpoint.data,
-    model: options.model,
-    system: options.system,
-    template: options.template,
-    params,
-  };
-}
-
 function batchSettings(options: SubmitOptions): Record<string, unknown> {
   const metadata = (options.metadata ?? []).map((pair) => {
     const [, name, value] = /^([^=]+)=(.*)$/s.exec(pair) ?? [];
@@ -193,20 +160,4 @@ function batchSettings(options: SubmitOptions): Record<string, unknown> {
     dedupe: options.dedupe,
     pool: options.pool,
   };
-}
-
-function number(flag: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value))
-    throw wrong(`${flag} takes a number, not ${text}.`);
-  return value;
-}
-
-/** 0.7, true and {"a":1} are JSON; anything else is text. */
-function jsonOrText(value: string): unknown {
-  try {
-    return JSON.parse(value);
-  } catch {
-    return value;
-  }
 }

@@ -10,7 +10,7 @@ const OPTIONS: RequestOptions = {
   model: "m",
   system: undefined,
   template: undefined,
-  params: {},
+  members: new Map(),
 };
 
 /** The request lines of a file with this content. */
@@ -32,7 +32,7 @@ describe("a prompt a line", () => {
   test("becomes requests, blank lines left out, line numbers kept, CRLF and BOM gone", async () => {
     const lines = await read("\uFEFFone\r\n\r\n空は？ 🌊\n", "text", {
       system: "Be brief.",
-      params: { max_tokens: 5 },
+      members: new Map([["max_tokens", "5"]]),
     });
     expect(lines.map(({ from }) => from)).toEqual([1, 3]);
     expect(lines[1]?.json).toEqual({
@@ -105,6 +105,28 @@ describe("JSON lines", () => {
       ["mine", { model: "own", messages: [] }],
       ["line-3", { model: "m", max_tokens: 3, messages: [user("b")] }],
     ]);
+  });
+
+  test("keep their numbers as they were written, and so do shared members", async () => {
+    const lines = await read(
+      '{"seed":9007199254740993,"messages":[]}\n{"prompt":"a","temperature":1.0}\n',
+      "jsonl",
+      { members: new Map([["seed", "9007199254740995"]]) },
+    );
+    const body = (text: string) => text.slice(text.indexOf('"body":') + 7, -1);
+    expect(lines.map(({ text }) => body(text))).toEqual([
+      '{"model":"m","seed":9007199254740993,"messages":[]}',
+      '{"model":"m","seed":9007199254740995,"temperature":1.0,"messages":[{"role":"user","content":"a"}]}',
+    ]);
+  });
+
+  test("may name their task by id, and by a text alone", async () => {
+    const [line] = await read('{"id":"x1","prompt":"a"}\n', "jsonl");
+    expect(line?.json).toMatchObject({ custom_id: "x1" });
+    expect(line?.json.body).not.toHaveProperty("id");
+    await expect(read('{"custom_id":7,"prompt":"a"}\n', "jsonl")).rejects.toThrow(
+      /in:1: custom_id: takes a string, and is a number\.$/,
+    );
   });
 
   test.each([
