@@ -44,6 +44,29 @@ describe("what was pasted or dropped", () => {
     expect(found).toEqual({ lines: [line], faults: [], endpoint: "/v1/embeddings" });
   });
 
+  test("keeps numbers as they were written", () => {
+    const text = '{"seed":9007199254740993,"messages":[]}\n{"prompt":"a","temperature":1.0}';
+    const [body, prompt] = read(text, "jsonl", SETTINGS).lines;
+    expect(body).toContain('"body":{"model":"m","seed":9007199254740993,"messages":[]}}');
+    expect(prompt).toContain('"temperature":1.0');
+  });
+
+  test("takes id for the custom_id, and a text alone for either", () => {
+    const { lines, faults } = read(
+      '{"id":"x1","prompt":"a"}\n{"custom_id":7,"prompt":"a"}',
+      "jsonl",
+      SETTINGS,
+    );
+    expect(bodies(lines)).toMatchObject([{ custom_id: "x1" }]);
+    expect(bodies(lines)[0].body).not.toHaveProperty("id");
+    expect(faults).toEqual([{ line: 2, message: "custom_id: takes a string, and is a number." }]);
+  });
+
+  test("keeps U+2028 in a prompt", () => {
+    const { lines } = read('{"prompt":"a\u2028b"}', "jsonl", SETTINGS);
+    expect(bodies(lines)[0].body.messages[0].content).toBe("a\u2028b");
+  });
+
   test("names each line that is wrong, and drops none in silence", () => {
     const text = ['{"prompt":"good"}', "nonsense", "[1]", '{"custom_id":"line-1","prompt":"b"}'];
     const { lines, faults } = read(text.join("\n"), "jsonl", SETTINGS);
@@ -56,7 +79,7 @@ describe("what was pasted or dropped", () => {
     const none = { ...SETTINGS, model: "" };
     expect(read("a\n", "prompts", none).faults).toHaveLength(1);
     expect(read('{"messages":[]}', "jsonl", none).faults).toEqual([
-      { line: 1, message: "Names no model." },
+      { line: 1, message: "names no model." },
     ]);
     expect(read("prompt\na\n", "csv", none).faults).toHaveLength(1);
   });

@@ -1,4 +1,12 @@
 import Papa from "papaparse";
+import { readGiven } from "../../core/given-line.ts";
+import {
+  bodyOfPrompt,
+  modelOf,
+  requestLine,
+  type Shared,
+  withShared,
+} from "../../core/request-line.ts";
 
 /** What a person pasted or dropped, as request lines. */
 export interface Read {
@@ -42,7 +50,7 @@ export function read(text: string, kind: Kind, settings: Settings): Read {
     readCsv(text, settings, found, fault);
     return found;
   }
-  const rows = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
+  const rows = text.replace(/^\uFEFF/, "").split(/\r?\n/);
   const ids = new Map<string, number>();
   for (const [index, row] of rows.entries()) {
     const line = index + 1;
@@ -51,9 +59,9 @@ export function read(text: string, kind: Kind, settings: Settings): Read {
       found.lines.push(promptLine(row.trim(), `line-${line}`, settings));
       continue;
     }
-    const made = requestLine(row.trim(), line, settings);
-    if ("message" in made) {
-      fault(line, made.message);
+    const made = madeOf(row.trim(), line, settings);
+    if ("fault" in made) {
+      fault(line, made.fault);
       continue;
     }
     const before = ids.get(made.id);
@@ -77,46 +85,38 @@ export function notUtf8(line: number): Read {
   return { lines: [], faults, endpoint: undefined };
 }
 
-/** A line of JSON: a request line as it stands, a body, or {"prompt": …}. */
-function requestLine(
+/** A line of JSON as a request line. */
+function madeOf(
   text: string,
   line: number,
   settings: Settings,
-): { text: string; id: string; endpoint: string } | { message: string } {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    return { message: `Not JSON: ${error instanceof Error ? error.message : String(error)}.` };
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    return { message: "Takes a JSON object." };
-  }
-  const { custom_id, url, body, prompt, ...rest } = json as Record<string, unknown>;
-  const id = typeof custom_id === "string" ? custom_id : `line-${line}`;
-  // As it stands: numbers past 2^53 in it survive.
-  if (typeof url === "string" && body !== undefined) {
-    return typeof custom_id === "string"
-      ? { text, id, endpoint: url }
-      : { message: "custom_id takes a text." };
-  }
-  if (typeof prompt === "string") {
-    return { text: promptLine(prompt, id, settings, rest), id, endpoint: CHAT };
-  }
-  const whole = (typeof body === "object" && body !== null ? body : rest) as { model?: unknown };
-  const model = whole.model ?? settings.model;
-  if (typeof model !== "string" || model === "") return { message: "Names no model." };
-  const made = { custom_id: id, method: "POST", url: CHAT, body: { ...whole, model } };
-  return { text: JSON.stringify(made), id, endpoint: CHAT };
+): { text: string; id: string; endpoint: string } | { fault: string } {
+  const given = readGiven(text);
+  if ("fault" in given) return given;
+  if (given.kind === "request") return { text, id: given.id, endpoint: given.endpoint };
+  const id = given.id ?? `line-${line}`;
+  const shared = sharedOf(settings);
+  const body =
+    given.kind === "prompt"
+      ? bodyOfPrompt(given.prompt, CHAT, shared, given.members)
+      : withShared(given.body, { ...shared, members: new Map() });
+  if (modelOf(body) === undefined) return { fault: "names no model." };
+  return { text: requestLine(id, CHAT, body), id, endpoint: CHAT };
 }
 
-function promptLine(prompt: string, id: string, settings: Settings, more: object = {}): string {
-  const { model, system, maxTokens } = settings;
-  const user = { role: "user", content: prompt };
-  const messages = system.trim() === "" ? [user] : [{ role: "system", content: system }, user];
-  const limit = maxTokens.trim() === "" ? {} : { max_tokens: Number(maxTokens) };
-  const body = { model: model.trim(), ...limit, ...more, messages };
-  return JSON.stringify({ custom_id: id, method: "POST", url: CHAT, body });
+function promptLine(prompt: string, id: string, settings: Settings): string {
+  return requestLine(id, CHAT, bodyOfPrompt(prompt, CHAT, sharedOf(settings)));
+}
+
+/** The fields of the page as what each body gets. */
+function sharedOf({ model, system, maxTokens }: Settings): Shared {
+  const members = new Map<string, string>();
+  if (maxTokens.trim() !== "") members.set("max_tokens", `${Number(maxTokens)}`);
+  return {
+    model: model.trim() || undefined,
+    system: system.trim() === "" ? undefined : system,
+    members,
+  };
 }
 
 function readCsv(
