@@ -67,6 +67,15 @@ describe("what was pasted or dropped", () => {
     expect(bodies(lines)[0].body.messages[0].content).toBe("a\u2028b");
   });
 
+  test("refuses a JSON array, whose lines would be sent as prompts", () => {
+    for (const text of ['\n[\n{"prompt":"a"}\n]', '\n["a",\n"b"]', '\n["a", "b"]']) {
+      const { lines, faults } = read(text, kindOf(text), SETTINGS);
+      expect(lines).toEqual([]);
+      expect(faults).toEqual([{ line: 2, message: expect.stringContaining("jq -c '.[]'") }]);
+    }
+    expect(read("[bad] question\n[1]", "prompts", SETTINGS)).toMatchObject({ faults: [] });
+  });
+
   test("names each line that is wrong, and drops none in silence", () => {
     const text = ['{"prompt":"good"}', "nonsense", "[1]", '{"custom_id":"line-1","prompt":"b"}'];
     const { lines, faults } = read(text.join("\n"), "jsonl", SETTINGS);

@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { readGiven } from "../../core/given-line.ts";
+import { beginsList, isList, LIST_FAULT } from "../../core/json-list.ts";
 import {
   bodyOfPrompt,
   type Members,
@@ -72,11 +73,16 @@ async function* fromLines(
   options: RequestOptions,
 ): AsyncGenerator<Line> {
   let read = format;
+  let count = 0;
+  let last = { text: "", from: 0 };
   for await (const line of linesOf(input, MAX_LINE_BYTES)) {
     const from = line.number;
     if ("problem" in line) throw wrong(`${name}:${from}: ${PROBLEMS[line.problem]}`);
     const text = line.text.trim();
     if (text.includes("\0")) throw wrong(`${name}:${from}: holds NUL bytes, so it is no text.`);
+    if (count === 0 && beginsList(text)) throw wrong(`${name}:${from}: ${LIST_FAULT}`);
+    count += 1;
+    last = { text, from };
     // A file that does not say what it is, is what its first line is.
     read ??= text.startsWith("{") ? "jsonl" : "text";
     const where = `${name}:${from}`;
@@ -86,6 +92,7 @@ async function* fromLines(
         : promptLine(text, `line-${from}`, where, options);
     yield { text: request, from };
   }
+  if (count === 1 && isList(last.text)) throw wrong(`${name}:${last.from}: ${LIST_FAULT}`);
 }
 
 const PROBLEMS = {

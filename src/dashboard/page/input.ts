@@ -1,5 +1,6 @@
 import Papa from "papaparse";
 import { readGiven } from "../../core/given-line.ts";
+import { beginsList, isList, LIST_FAULT } from "../../core/json-list.ts";
 import {
   bodyOfPrompt,
   modelOf,
@@ -51,6 +52,11 @@ export function read(text: string, kind: Kind, settings: Settings): Read {
     return found;
   }
   const rows = text.replace(/^\uFEFF/, "").split(/\r?\n/);
+  const first = rows.findIndex((row) => row.trim() !== "");
+  if (beginsList(rows[first] ?? "") || isList(text)) {
+    fault(first + 1, LIST_FAULT);
+    return found;
+  }
   const ids = new Map<string, number>();
   for (const [index, row] of rows.entries()) {
     const line = index + 1;

@@ -132,13 +132,39 @@ describe("JSON lines", () => {
   test.each([
     ['{"a":1}\n{"b":\n', /in:2: not JSON/],
     ['{"a":1}\n[1]\n', /in:2: takes a JSON object/],
-    ['[\n{"a":1}]\n', /in:1: not JSON .* jq -c '\.\[\]' makes lines of an array\./],
+    ['{"a":1}\n[1]\n', /jq -c '\.\[\]' makes lines of an array\.$/],
   ])("name the line that is wrong: %j", async (content, message) => {
     const reading = read(content, "jsonl");
     await expect(reading).rejects.toThrow(message);
     await expect(reading).rejects.toSatisfy(
       (error) => error instanceof Exit && error.code === EXIT.usage,
     );
+  });
+});
+
+describe("a JSON array", () => {
+  const whole = '[\n {"prompt": "a"},\n {"prompt": "b"}\n]\n';
+
+  test.each([undefined, "text", "jsonl"] as const)(
+    "is not sent line by line as %s",
+    async (format) => {
+      for (const content of [
+        whole,
+        `\n${whole}`,
+        '["a",\n"b"]',
+        '["a", "b"]\n',
+        '[{"prompt":"a"}]',
+      ]) {
+        await expect(read(content, format)).rejects.toThrow(
+          /jq -c '\.\[\]' makes lines of an array\.$/,
+        );
+      }
+    },
+  );
+
+  test("is not every prompt that begins with a bracket", async () => {
+    const lines = await read('[bad] question\n[1] Why?\n["a"]\n', undefined);
+    expect(lines).toHaveLength(3);
   });
 });
 
