@@ -63,6 +63,19 @@ export function apiOf(endpoint: string): Api {
   return endpoint === "/v1/messages" ? "anthropic" : "openai";
 }
 
+/**
+ * Where prompts for a model go when their sender does not say, by the upstreams as `GET /v1/upstreams`
+ * shows them: to /v1/messages when the model is served there alone.
+ */
+export function promptEndpointOf(
+  upstreams: readonly { api: readonly string[]; models: readonly string[] }[],
+  model: string,
+): "/v1/chat/completions" | "/v1/messages" {
+  const isServed = (api: Api) =>
+    upstreams.some((upstream) => upstream.api.includes(api) && matches(upstream.models, model));
+  return !isServed("openai") && isServed("anthropic") ? "/v1/messages" : "/v1/chat/completions";
+}
+
 /** Whether one of the patterns is the model's name, `*` standing for any text. */
 export function matches(patterns: readonly string[], model: string): boolean {
   return patterns.some((pattern) => matchesOne(pattern, model));

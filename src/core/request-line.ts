@@ -52,6 +52,11 @@ export function bodyOfPrompt(
   return objectOf(body);
 }
 
+/** The model that a prompt's body names. */
+export function modelOfPrompt(shared: Shared, own: Members = NONE): string | undefined {
+  return modelOf(bodyOfPrompt("", "/v1/chat/completions", shared, own));
+}
+
 /** A body as it was written, with those shared members in front that it has not. */
 export function withShared(body: string, { model, members }: Shared): string {
   const all = new Map(members);

@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { matches, quotaNamed, routesOf, unservedBy } from "../../src/config/routes.ts";
+import {
+  matches,
+  promptEndpointOf,
+  quotaNamed,
+  routesOf,
+  unservedBy,
+} from "../../src/config/routes.ts";
 import { upstreamAt } from "../support/upstream.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -85,4 +91,17 @@ test("a model that nobody serves is told what is served", () => {
   expect(unservedBy(upstreams, "/v1/messages")("claude")).toBe(
     "no upstream of this Muster has /v1/messages; one whose 'api' is anthropic would.",
   );
+});
+
+test.each([
+  ["claude-x", "/v1/messages"],
+  ["gpt-4o", CHAT],
+  ["both", CHAT],
+  ["nobody's", CHAT],
+])("prompts for %s go to %s", (model, endpoint) => {
+  const shown = [
+    { api: ["anthropic"], models: ["claude-*", "both"] },
+    { api: ["openai"], models: ["gpt-*", "both"] },
+  ];
+  expect(promptEndpointOf(shown, model)).toBe(endpoint);
 });

@@ -6,14 +6,16 @@ import {
   bodyOfPrompt,
   type Members,
   modelOf,
+  modelOfPrompt,
   requestLine,
   type Shared,
   withShared,
 } from "../../core/request-line.ts";
 import { MAX_LINE_BYTES } from "../../wire/request.ts";
 import { csvRows, fill } from "./csv-rows.ts";
-import { wrong } from "./exit.ts";
+import { type Exit, wrong } from "./exit.ts";
 import { linesOf } from "./lines.ts";
+import type { PromptEndpoint } from "./prompt-endpoint.ts";
 
 /** How the tasks are written. */
 export const FORMATS = ["jsonl", "csv", "text"] as const;
@@ -22,6 +24,8 @@ export type Format = (typeof FORMATS)[number];
 /** What every request gets that does not say so itself. */
 export interface RequestOptions extends Shared {
   endpoint: string;
+  /** Where prompts go, if not there. */
+  promptEndpoint?: PromptEndpoint;
   /** For CSV: a prompt with {{column}} in it. */
   template: string | undefined;
 }
@@ -88,8 +92,8 @@ async function* fromLines(
     const where = `${name}:${from}`;
     const request =
       read === "jsonl"
-        ? requestOf(text, where, from, options)
-        : promptLine(text, `line-${from}`, where, options);
+        ? await requestOf(text, where, from, options)
+        : await promptLine(text, `line-${from}`, where, options);
     yield { text: request, from };
   }
   if (count === 1 && isList(last.text)) throw wrong(`${name}:${last.from}: ${LIST_FAULT}`);
@@ -101,34 +105,41 @@ const PROBLEMS = {
 };
 
 /** A request line out of a line of JSON. */
-function requestOf(text: string, where: string, from: number, options: RequestOptions): string {
+async function requestOf(
+  text: string,
+  where: string,
+  from: number,
+  options: RequestOptions,
+): Promise<string> {
   const given = readGiven(text);
   if ("fault" in given) throw wrong(`${where}: ${given.fault}${hintOn(text)}`);
   if (given.kind === "request") return text;
   const id = given.id ?? `line-${from}`;
   if (given.kind === "prompt") return promptLine(given.prompt, id, where, options, given.members);
-  return lineOf(id, withShared(given.body, options), where, options);
+  const body = withShared(given.body, options);
+  if (modelOf(body) === undefined) throw noModel(where);
+  return requestLine(id, options.endpoint, body);
 }
 
 function hintOn(text: string): string {
   return text.startsWith("[") ? " jq -c '.[]' makes lines of an array." : "";
 }
 
-function promptLine(
+async function promptLine(
   prompt: string,
   id: string,
   where: string,
   options: RequestOptions,
   own?: Members,
-): string {
-  return lineOf(id, bodyOfPrompt(prompt, options.endpoint, options, own), where, options);
+): Promise<string> {
+  const model = modelOfPrompt(options, own);
+  if (model === undefined) throw noModel(where);
+  const endpoint = (await options.promptEndpoint?.(model)) ?? options.endpoint;
+  return requestLine(id, endpoint, bodyOfPrompt(prompt, endpoint, options, own));
 }
 
-function lineOf(id: string, body: string, where: string, { endpoint }: RequestOptions): string {
-  if (modelOf(body) === undefined) {
-    throw wrong(`${where}: names no model. Give one to all with --model, such as gpt-4o-mini.`);
-  }
-  return requestLine(id, endpoint, body);
+function noModel(where: string): Exit {
+  return wrong(`${where}: names no model. Give one to all with --model, such as gpt-4o-mini.`);
 }
 
 async function* fromCsv(
@@ -139,6 +150,7 @@ async function* fromCsv(
   for await (const { record, from } of csvRows(input, name)) {
     const where = `${name}:${from}`;
     const id = record.custom_id || record.id || `line-${from}`;
-    yield { text: promptLine(fill(record, where, options.template), id, where, options), from };
+    const prompt = fill(record, where, options.template);
+    yield { text: await promptLine(prompt, id, where, options), from };
   }
 }

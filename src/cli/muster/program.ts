@@ -72,12 +72,12 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
     .option("-m, --model <model>", "the model, where a line names none")
     .option("--system <text>", "a system message for every prompt")
     .option("--template <text>", "for CSV: the prompt, with {{column}} in it")
-    .option("--max-tokens <n>", "max_tokens of each request")
+    .option("--max-tokens <n>", "max_tokens of each request; 1024 for prompts to /v1/messages")
     .option("--temperature <t>", "temperature of each request")
     .option("--param <name=value>", "any other member of each body; may be given often", collect)
     .option(
       "--endpoint <path>",
-      "the upstream's endpoint: that of the lines, else /v1/chat/completions",
+      "the upstream's endpoint: that of the lines; else /v1/chat/completions, or for prompts /v1/messages where the model is served there alone",
     )
     .option("--input <format>", "jsonl, csv or text, where the name does not say")
     .option("--metadata <name=value>", "metadata of the batch; may be given often", collect)

@@ -6,6 +6,7 @@ import type { Context } from "./context.ts";
 import { EXIT, Exit, type ExitCode, Refused, wrong } from "./exit.ts";
 import { describe, exitOf, follow } from "./follow.ts";
 import { checkInput, FORMATS, formatOf, readLines } from "./input.ts";
+import { askingMuster } from "./prompt-endpoint.ts";
 import { type GivenOptions, number, requestOptions } from "./request-options.ts";
 import { checkOutput, resultFormatOf, writeResults } from "./results.ts";
 import { type Uploaded, upload } from "./upload.ts";
@@ -36,7 +37,8 @@ export async function submit(
   checkInput(path);
   checkOutput(options.out);
   const { api, terminal } = context;
-  const request = requestOptions(options);
+  const promptEndpoint = options.endpoint === undefined && askingMuster(api, terminal.say);
+  const request = { ...requestOptions(options), ...(promptEndpoint && { promptEndpoint }) };
   const settings = batchSettings(options);
   const format = FORMATS.find((name) => name === options.input);
   if (options.input !== undefined && format === undefined) {

@@ -73,6 +73,15 @@ describe("a prompt a line", () => {
     );
   });
 
+  test("goes where its model is served", async () => {
+    const promptEndpoint = async (model: string) => (model === "m" ? "/v1/messages" : "/v1/x");
+    const [line] = await read("one\n", "text", { promptEndpoint, system: "Be brief." });
+    expect(line?.json).toMatchObject({
+      url: "/v1/messages",
+      body: { model: "m", system: "Be brief.", max_tokens: 1024, messages: [user("one")] },
+    });
+  });
+
   test("needs a model", async () => {
     await expect(read("one\n", "text", { model: undefined })).rejects.toThrow(
       /in:1: names no model\. Give one to all with --model/,
