@@ -43,7 +43,9 @@ export function bodyOfPrompt(
     set("max_tokens", MESSAGES_MAX_TOKENS);
   }
   if (endpoint === "/v1/responses") set("instructions", system);
-  for (const [name, value] of [...shared.members, ...own]) body.set(name, value);
+  for (const members of [shared.members, own]) {
+    for (const [name, value] of members) body.set(name, value);
+  }
   const user = { role: "user", content: prompt };
   if (endpoint === "/v1/messages") set("messages", [user]);
   else if (endpoint === "/v1/chat/completions") {
@@ -53,8 +55,9 @@ export function bodyOfPrompt(
 }
 
 /** The model that a prompt's body names. */
-export function modelOfPrompt(shared: Shared, own: Members = NONE): string | undefined {
-  return modelOf(bodyOfPrompt("", "/v1/chat/completions", shared, own));
+export function modelOfPrompt({ model, members }: Shared, own: Members = NONE): string | undefined {
+  const written = own.get("model") ?? members.get("model");
+  return named(written === undefined ? model : JSON.parse(written));
 }
 
 /** A body as it was written, with those shared members in front that it has not. */
@@ -71,7 +74,10 @@ export function withShared(body: string, { model, members }: Shared): string {
 /** The model that a body names. */
 export function modelOf(body: string): string | undefined {
   const span = rawMember(body, "model");
-  const model: unknown = span && JSON.parse(body.slice(span.start, span.end));
+  return named(span && JSON.parse(body.slice(span.start, span.end)));
+}
+
+function named(model: unknown): string | undefined {
   return typeof model === "string" && model !== "" ? model : undefined;
 }
 
@@ -83,5 +89,9 @@ export function requestLine(id: string, endpoint: string, body: string): string 
 
 /** The object with these members. */
 export function objectOf(members: Members): string {
-  return `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(",")}}`;
+  let text = "";
+  for (const [name, value] of members) {
+    text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${value}`;
+  }
+  return `{${text}}`;
 }

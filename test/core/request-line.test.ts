@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { bodyOfPrompt, modelOf, requestLine, withShared } from "../../src/core/request-line.ts";
+import {
+  bodyOfPrompt,
+  modelOf,
+  modelOfPrompt,
+  requestLine,
+  withShared,
+} from "../../src/core/request-line.ts";
 
 const shared = (members: Record<string, string> = {}, model: string | undefined = "m") => ({
   model,
@@ -54,4 +60,12 @@ test("a request line names its task, its endpoint and its body", () => {
     url: "/v1/embeddings",
     body: { x: 1 },
   });
+});
+
+test("a prompt's model is its own, else that of the shared members, else the shared one", () => {
+  const own = new Map([["model", '"own"']]);
+  expect(modelOfPrompt(shared({ model: '"member"' }), own)).toBe("own");
+  expect(modelOfPrompt(shared({ model: '"member"' }))).toBe("member");
+  expect(modelOfPrompt(shared())).toBe("m");
+  expect(modelOfPrompt(shared({ model: "7" }))).toBe(undefined);
 });

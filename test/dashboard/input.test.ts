@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { kindOf, read, type Settings } from "../../src/dashboard/page/input.ts";
+import { kindOf, read } from "../../src/dashboard/page/input.ts";
+import type { Settings } from "../../src/dashboard/page/request-maker.ts";
 
 const SETTINGS: Settings = { model: "m", system: "", maxTokens: "", template: "" };
 const bodies = (lines: readonly string[]) => lines.map((line) => JSON.parse(line));
@@ -103,6 +104,43 @@ describe("what was pasted or dropped", () => {
       custom_id: "7",
       body: { messages: [{ content: 'Greet 花子, "さん".' }] },
     });
+  });
+
+  test("numbers what is wrong with CSV by the line its row begins in", () => {
+    const text = '\uFEFFid,prompt\r\n\r\n1,"a\r\nb"\r\nx\r\n\r\n1,c\r\n,d\r\n2,"e';
+    const { lines, faults } = read(text, "csv", SETTINGS);
+    expect(bodies(lines).map(({ custom_id }) => custom_id)).toEqual(["1", "row-3", "2"]);
+    expect(faults).toEqual([
+      { line: 5, message: "Not CSV: takes 2 cells, and has 1." },
+      { line: 7, message: "custom_id '1' is that of line 3 too; each takes its own." },
+      { line: 9, message: "Not CSV: Quoted field unterminated." },
+    ]);
+  });
+
+  test("sends prompts where their model is served", () => {
+    const upstreams = [
+      { api: ["anthropic"], models: ["claude-*"] },
+      { api: ["openai"], models: ["m"] },
+    ];
+    const claude = { ...SETTINGS, model: "claude-x", system: "Be brief." };
+    for (const [text, kind] of [
+      ["a", "prompts"],
+      ["prompt\na\n", "csv"],
+      ['{"prompt":"a"}', "jsonl"],
+    ] as const) {
+      const { lines, endpoint } = read(text, kind, claude, upstreams);
+      expect(endpoint).toBe("/v1/messages");
+      expect(bodies(lines)[0]).toMatchObject({
+        url: "/v1/messages",
+        body: {
+          model: "claude-x",
+          system: "Be brief.",
+          max_tokens: 1024,
+          messages: [{ role: "user", content: "a" }],
+        },
+      });
+      expect(read(text, kind, SETTINGS, upstreams).endpoint).toBe("/v1/chat/completions");
+    }
   });
 
   test("says which column a template wants in vain, and where CSV is broken", () => {

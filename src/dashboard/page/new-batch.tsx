@@ -1,4 +1,5 @@
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
+import { MESSAGES_MAX_TOKENS } from "../../core/request-line.ts";
 import type { BatchObject } from "../../wire/batch.ts";
 import type { BatchCheck } from "../../wire/check.ts";
 import type { FileObject } from "../../wire/file.ts";
@@ -6,12 +7,14 @@ import { ask, messageOf, send } from "./api.ts";
 import { Estimate } from "./estimate.tsx";
 import { number } from "./format.ts";
 import { useSettled } from "./hooks.ts";
-import { kindOf, notUtf8, read, type Settings } from "./input.ts";
+import { kindOf, notUtf8, read } from "./input.ts";
 import { OptionFields } from "./option-fields.tsx";
 import { NO_OPTIONS, type Options, requestOf } from "./options.ts";
 import { Problem, Title } from "./parts.tsx";
+import type { Settings } from "./request-maker.ts";
 import type { Source } from "./source.ts";
 import { TaskField } from "./task-field.tsx";
+import { useUpstreams } from "./upstreams.tsx";
 
 const CHAT = "/v1/chat/completions";
 const NO_SETTINGS: Settings = { model: "", system: "", maxTokens: "", template: "" };
@@ -26,8 +29,13 @@ export function NewBatch() {
   const [checked, setChecked] = useState<BatchCheck>();
   const settled = useSettled(source.text, 200);
   const kind = kindOf(settled, source.name);
-  const found =
-    source.broken === undefined ? read(settled, kind, settings) : notUtf8(source.broken);
+  const upstreams = useUpstreams(false);
+  const { broken } = source;
+  const found = useMemo(
+    () => (broken === undefined ? read(settled, kind, settings, upstreams) : notUtf8(broken)),
+    [settled, kind, settings, upstreams, broken],
+  );
+  const isForMessages = kind !== "jsonl" && found.endpoint === "/v1/messages";
   const tasks = found.lines.length;
   const ready = tasks > 0 && found.faults.length === 0;
 
@@ -104,6 +112,7 @@ export function NewBatch() {
               type="number"
               min={1}
               value={settings.maxTokens}
+              placeholder={isForMessages ? `${MESSAGES_MAX_TOKENS}` : ""}
               onInput={(event) => change({ maxTokens: event.currentTarget.value })}
             />
           </label>
