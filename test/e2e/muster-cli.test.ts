@@ -138,6 +138,30 @@ describe("muster", () => {
     const ran = await run(["submit", "-", "--wait"], { stdin });
     expect(ran.code).toBe(EXIT.notCompleted);
     expect(ran.stderr).toMatch(/^line 3: .*'a'/);
+    const checked = await run(["submit", "-", "--dry-run"], { stdin });
+    expect(checked.code).toBe(EXIT.usage);
+    expect(JSON.parse(checked.stdout).errors.data).toMatchObject([{ line: 3 }]);
+  });
+
+  test("sends no line of an array, nor of what is not UTF-8, and opens nothing", async () => {
+    const batches = async () => (await run(["ls", "--json"])).stdout;
+    const before = await batches();
+    const list = '[\n {"prompt": "a"},\n {"prompt": "b"}\n]\n';
+    expect((await run(["submit", "-", "-m", "m"], { stdin: list })).stderr).toBe(
+      "stdin:1: is a JSON array, and takes one JSON object a line. jq -c '.[]' makes lines of an array.\n",
+    );
+    const one = await run(["submit", "-", "-m", "m"], { stdin: '["a", "b"]' });
+    expect(one).toMatchObject({
+      code: EXIT.usage,
+      stderr: expect.stringContaining("stdin:1: is a"),
+    });
+    const csv = join(temporaryDir(), "sjis.csv");
+    writeFileSync(csv, Buffer.from([...Buffer.from("prompt\n"), 0x93, 0xfa, 0x96, 0x7b, 0x0a]));
+    expect(await run(["submit", csv, "-m", "m"])).toMatchObject({
+      code: EXIT.usage,
+      stderr: `${csv}:2: is not UTF-8; save it as UTF-8.\n`,
+    });
+    expect(await batches()).toBe(before);
   });
 
   test.each([

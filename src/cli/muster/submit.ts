@@ -9,7 +9,7 @@ import { checkInput, FORMATS, formatOf, readLines } from "./input.ts";
 import { askingMuster } from "./prompt-endpoint.ts";
 import { type GivenOptions, number, requestOptions } from "./request-options.ts";
 import { checkOutput, resultFormatOf, writeResults } from "./results.ts";
-import { type Uploaded, upload } from "./upload.ts";
+import { inInput, type Uploaded, upload } from "./upload.ts";
 
 /** The options of `muster submit`, as they were typed. */
 export interface SubmitOptions extends GivenOptions {
@@ -69,6 +69,7 @@ export async function submit(
   if (options.dryRun === true) {
     const checked = await ask<BatchCheck>("/v1/batches?dry_run=true");
     await forget();
+    checked.errors.data = inInput(checked.errors.data, uploaded.origins);
     terminal.print(JSON.stringify(checked, null, context.json ? 0 : 2));
     return checked.valid ? EXIT.ok : EXIT.usage;
   }
@@ -133,10 +134,8 @@ export async function finish(
     }
     if (out !== "-") terminal.say(`Results are in ${out}.`);
   }
-  for (const { line, message } of batch.errors?.data ?? []) {
-    const from = line === null ? undefined : uploaded?.origins[line - 1];
-    const where = from === undefined ? (line === null ? "" : `line ${line}: `) : `line ${from}: `;
-    process.stderr.write(`${where}${message}\n`);
+  for (const { line, message } of inInput(batch.errors?.data ?? [], uploaded?.origins)) {
+    process.stderr.write(`${line === null ? "" : `line ${line}: `}${message}\n`);
   }
   if (out === "-") terminal.say(describe(batch));
   else terminal.print(json ? JSON.stringify(batch) : describe(batch));

@@ -14,6 +14,17 @@ export interface Uploaded {
   sha256: string;
 }
 
+/** What Muster says of lines of the upload, as said of the lines of the input that they come from. */
+export function inInput<Said extends { line: number | null }>(
+  said: readonly Said[],
+  origins: readonly number[] | undefined,
+): Said[] {
+  return said.map((one) => ({
+    ...one,
+    line: one.line === null ? null : (origins?.[one.line - 1] ?? one.line),
+  }));
+}
+
 /** An upload is sent in pieces of about this size. */
 const PIECE_BYTES = 256 * 1024;
 
