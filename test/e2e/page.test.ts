@@ -250,6 +250,21 @@ describe.skipIf(absent)("the page in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("uses nothing of a dropped file that is not UTF-8, nor of a JSON array", async () => {
+    await open();
+    await page.goto(`${origin()}/#/new`);
+    const wrong = page.getByRole("list", { name: "What is wrong" });
+    const drop = (name: string, buffer: Buffer) =>
+      page.getByLabel("File with tasks").setInputFiles({ name, mimeType: "text/plain", buffer });
+    await drop("sjis.csv", Buffer.from([...Buffer.from("prompt\n"), 0x93, 0xfa, 0x0a]));
+    await wrong.getByText("Line 2: Is not UTF-8").waitFor();
+    await drop("list.txt", Buffer.from('[\n{"prompt":"a"}\n]\n'));
+    await wrong.getByText("Line 1: is a JSON array").waitFor();
+    expect(await page.getByRole("button", { name: /^Send/ }).isDisabled()).toBe(true);
+    await drop("good.txt", Buffer.from("one\ntwo\n"));
+    await page.getByText("2 prompts").waitFor();
+  });
+
   test("opens a batch with options and a budget, and raises the budget that stopped it", async () => {
     await open();
     await page.goto(`${origin()}/#/new`);

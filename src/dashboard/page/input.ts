@@ -46,12 +46,6 @@ export function read(
   return gathering.found;
 }
 
-/** What there is to a file that is not UTF-8 from a line on: nothing but that. */
-export function notUtf8(line: number): Read {
-  const faults = [{ line, message: "Is not UTF-8; save it as UTF-8." }];
-  return { lines: [], faults, endpoint: undefined };
-}
-
 /** What has been found so far. */
 class Gathering {
   readonly found: Read = { lines: [], faults: [], endpoint: undefined };

@@ -7,7 +7,7 @@ import { ask, messageOf, send } from "./api.ts";
 import { Estimate } from "./estimate.tsx";
 import { number } from "./format.ts";
 import { useSettled } from "./hooks.ts";
-import { kindOf, notUtf8, read } from "./input.ts";
+import { kindOf, read } from "./input.ts";
 import { OptionFields } from "./option-fields.tsx";
 import { NO_OPTIONS, type Options, requestOf } from "./options.ts";
 import { Problem, Title } from "./parts.tsx";
@@ -32,7 +32,10 @@ export function NewBatch() {
   const upstreams = useUpstreams(false);
   const { broken } = source;
   const found = useMemo(
-    () => (broken === undefined ? read(settled, kind, settings, upstreams) : notUtf8(broken)),
+    () =>
+      broken === undefined
+        ? read(settled, kind, settings, upstreams)
+        : { lines: [], faults: [broken], endpoint: undefined },
     [settled, kind, settings, upstreams, broken],
   );
   const isForMessages = kind !== "jsonl" && found.endpoint === "/v1/messages";
