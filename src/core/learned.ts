@@ -70,8 +70,12 @@ const SLACK_SHARE = 0.02;
 export function bucketOf({ limit, remaining, resetMs }: Reading): BucketLimits {
   const slack = SLACK_UNITS + SLACK_SHARE * (limit - remaining);
   for (const windowMs of WINDOWS_MS) {
-    const full = remaining + (limit / windowMs) * resetMs;
-    if (Math.abs(full - limit) <= slack) {
+    const perMs = limit / windowMs;
+    const full = remaining + perMs * resetMs;
+    // A time in whole milliseconds is as many units off as come in one. A second is the only window
+    // that allows more than a minute's: it has to fit without.
+    const rounding = windowMs < MINUTE_MS ? 0 : perMs;
+    if (Math.abs(full - limit) <= slack + rounding) {
       return { perMinute: (limit * MINUTE_MS) / windowMs, burst: limit };
     }
   }

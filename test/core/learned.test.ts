@@ -21,6 +21,12 @@ describe("the bucket that a reading tells of", () => {
     ["one of a day", { limit: 14_400, remaining: 14_370, resetMs: 180_000 }, 10, 14_400],
     ["one of a second", { limit: 20, remaining: 10, resetMs: 500 }, 1_200, 20],
     ["one that holds less than its limit", { limit: 6_000, remaining: 9, resetMs: 10 }, 6_000, 10],
+    [
+      "2,520 a second, of which one was taken",
+      { limit: 151_201, remaining: 151_200, resetMs: 1 },
+      151_201,
+      151_201,
+    ],
     ["one that is full", { limit: 60, remaining: 60, resetMs: 0 }, 60, 60],
   ])("%s", (_, reading, perMinute, burst) => {
     expect(bucketOf(reading)).toEqual({ perMinute, burst });
@@ -36,11 +42,12 @@ describe("the bucket that a reading tells of", () => {
         const capacity = Math.max(1, Math.floor(perMinute * burstPart));
         const server = new TokenBucket(perMinute, capacity, 0);
         server.take(Math.min(taken, capacity), 0);
-        const told = bucketOf({
-          limit: perMinute,
-          remaining: Math.floor(server.level(0)),
-          resetMs: Math.ceil(server.resetMs(0)),
-        });
+        const remaining = Math.floor(server.level(0));
+        const resetMs = Math.ceil(server.resetMs(0));
+        // Nobody could tell it from a limit a second; 429s do.
+        const filledInASecond = remaining + (perMinute / 1_000) * resetMs;
+        fc.pre(Math.abs(filledInASecond / perMinute - 1) > 0.025);
+        const told = bucketOf({ limit: perMinute, remaining, resetMs });
         expect(told.perMinute).toBe(perMinute);
         // Readings are whole, so the capacity is known to within a unit or a fiftieth.
         expect(told.burst).toBeLessThanOrEqual(capacity * 1.02 + 2);
