@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { routesOf } from "../config/routes.ts";
+import { promptEndpointOf } from "../config/routes.ts";
 import type { Config } from "../config.ts";
 import { whyNotJson } from "../core/json-problem.ts";
 import {
@@ -8,7 +8,6 @@ import {
   type BatchOptions,
   type Endpoint,
   fromFile,
-  type PromptEndpoint,
 } from "../wire/batch.ts";
 import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
@@ -68,7 +67,8 @@ export function readBody(
     case "prompts": {
       const body = parseInput(aroundPrompts, json);
       if (!body.success) return invalid(body.error, json);
-      const endpoint = body.data.endpoint ?? promptEndpointOf(body.data.model, config);
+      const serving = config.upstreams.map(({ apis, models }) => ({ api: apis, models }));
+      const endpoint = body.data.endpoint ?? promptEndpointOf(serving, body.data.model);
       const inline = tasksOfPrompts(text, body.data, endpoint);
       return asked(body.data, endpoint, headers, inline, { shared: true, all });
     }
@@ -95,13 +95,6 @@ export function readBody(
       });
     }
   }
-}
-
-/** Where prompts go when their sender does not say: where the model is. */
-function promptEndpointOf(model: string, { upstreams }: Config): PromptEndpoint {
-  const isServed = (endpoint: PromptEndpoint) => routesOf(upstreams, endpoint, model).length > 0;
-  if (isServed("/v1/chat/completions")) return "/v1/chat/completions";
-  return isServed("/v1/messages") ? "/v1/messages" : "/v1/chat/completions";
 }
 
 function invalid(error: z.ZodError, json: object): Result<never> {

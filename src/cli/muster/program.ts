@@ -6,6 +6,7 @@ import { contextOf, type Globals } from "./context.ts";
 import { doctor } from "./doctor.ts";
 import type { ExitCode } from "./exit.ts";
 import { EXIT } from "./exit.ts";
+import { pathOf } from "./follow.ts";
 import { list, type NewBudget, steer, tasks } from "./look.ts";
 import { checkOutput, parseResultFormat, resultFormatOf, writeResults } from "./results.ts";
 import { finish, type SubmitOptions, submit } from "./submit.ts";
@@ -122,7 +123,7 @@ export function createProgram(signal: AbortSignal, done: (code: ExitCode) => voi
       const named = options.format === undefined ? undefined : parseResultFormat(options.format);
       checkOutput(options.out, named);
       const format = named ?? resultFormatOf(options.out) ?? (here.json ? "json" : "jsonl");
-      const batch = await here.api.json<BatchObject>(`/v1/batches/${id}`);
+      const batch = await here.api.json<BatchObject>(pathOf(id));
       const path = options.out === "-" ? undefined : options.out;
       await writeResults(here, id, batch.endpoint, format, path);
     });

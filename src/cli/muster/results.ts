@@ -9,6 +9,7 @@ import { errorMessage } from "../../core/outcome.ts";
 import { outputLine } from "../../wire/results.ts";
 import type { Context } from "./context.ts";
 import { EXIT, Exit, wrong } from "./exit.ts";
+import { pathOf } from "./follow.ts";
 import { linesOf } from "./lines.ts";
 
 /** How results are written. */
@@ -53,7 +54,7 @@ export async function writeResults(
   path: string | undefined,
 ): Promise<void> {
   const accept = format === "json" ? "application/json" : "application/jsonl";
-  const response = await api.open(`/v1/batches/${id}/results`, { headers: { accept } });
+  const response = await api.open(`${pathOf(id)}/results`, { headers: { accept } });
   const body = Readable.fromWeb(response.body as never);
   const source = format === "csv" || format === "text" ? rows(body, endpoint, format) : body;
   if (path === undefined) {
