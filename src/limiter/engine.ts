@@ -102,13 +102,18 @@ export class LimiterEngine {
     }
     // Only who asks for calls has a consumer waiting, which can take an invitation.
     const invite = said.costs.length > 0 ? this.#invite(batch, nowMs) : null;
-    // Whoever asks is somebody whose calls others must leave room for.
-    const others = new Set([...called, ...this.#leases.end(batch, nowMs)]);
+    // Who has calls, or wants some, is somebody whom others must leave room for. Who only looks is not:
+    // two that have nothing here would end each other's leases, and so wake each other, for ever.
+    const isRival = hold.held + hold.unmet > 0;
+    if (!isRival) this.#leases.leave(batch);
+    const ended = isRival ? this.#leases.end(batch, nowMs) : [];
+    const others = new Set([...called, ...ended]);
     others.delete(batch);
     for (const other of others) if (isSingleCall(refOf(other))) others.delete(other);
     const restsMs = Math.max(0, quota.cooldownUntilMs - nowMs);
     const down = isDown(store.breaker);
-    const alone = takesLease && !down && this.#isAlone(batch, nowMs);
+    // Without a call in flight there is none that another one could follow.
+    const alone = takesLease && hold.held > 0 && !down && this.#isAlone(batch, nowMs);
     const leaseMs =
       alone && isLeasable(quota, inForce, nowMs) ? this.#leases.give(batch, nowMs) : 0;
     const kept = called.includes(batch);

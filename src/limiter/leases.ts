@@ -29,6 +29,11 @@ export class Leases {
     return LEASE_MS;
   }
 
+  /** Ends a batch's own lease. */
+  leave(batch: string): void {
+    this.#untilMs.delete(batch);
+  }
+
   /** Ends all leases but the asker's own, which ends with its ask. @returns whose ran on. */
   end(asker: string, nowMs: number): string[] {
     if (this.#untilMs.size === 0) return [];

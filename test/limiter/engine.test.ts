@@ -26,6 +26,22 @@ class Stage {
   }
 }
 
+describe("batches that have no call in flight and want none", () => {
+  test("get no lease, and wake nobody by looking", () => {
+    const engine = new LimiterEngine(
+      new LimiterStore(new SqliteFile(migrations).open((query) => query).sql),
+    );
+    const look = (name: string, want = 0, held = 0) =>
+      engine.acquire(askFor(name, want, { takesLease: true, held }), LIMITS, T0, 0.5);
+    expect(look("a")).toMatchObject({ wake: [], reply: { leaseMs: 0 } });
+    expect(look("b")).toMatchObject({ wake: [], reply: { leaseMs: 0 } });
+    // One that calls has a lease, which ends by another one that does.
+    expect(look("a", 2)).toMatchObject({ wake: [], reply: { leaseMs: 1_000 } });
+    expect(look("b")).toMatchObject({ wake: [] });
+    expect(look("b", 1)).toMatchObject({ wake: [{ batch_id: "a" }], reply: { leaseMs: 0 } });
+  });
+});
+
 describe("a single call that waits", () => {
   test("is neither woken nor invited to: it asks again by itself, and nobody is behind it", () => {
     const engine = new LimiterEngine(
