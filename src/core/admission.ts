@@ -238,7 +238,7 @@ function afterNews(
   const limits = inForce(allowed, learned);
   const { requests, tokens } = limits;
   const before = inForce(allowed, quota.learned).requests;
-  const requestsThen = grown({ tatMs: quota.requests.tatMs - backMs }, before, requests, nowMs);
+  const requestsThen = resized({ tatMs: quota.requests.tatMs - backMs }, before, requests, nowMs);
   const tokensThen = { tatMs: quota.tokens.tatMs - backMs };
   // Times further ahead than the arithmetic can put them come from a clock that was ahead.
   const next: Quota = {
@@ -273,18 +273,20 @@ function afterNews(
 }
 
 /**
- * The state of a bucket that may hold more than before: what it held is all there is in it. Else the
- * whole burst of a limit would be free whenever a stricter one with a small burst is dropped.
+ * The state of a bucket whose size changed: it holds what it held. Else the whole burst of a limit
+ * would be free whenever a stricter one with a small burst is dropped; and sizes that are read off
+ * headers change by one and back all the time, which must cost nothing.
  */
-function grown(
+function resized(
   state: BucketState,
   before: BucketLimits | undefined,
   now: BucketLimits | undefined,
   nowMs: number,
 ): BucketState {
-  if (before === undefined || now === undefined || now.burst <= before.burst) return state;
-  const moreMs = ((now.burst - before.burst) * 60_000) / now.perMinute;
-  return { tatMs: Math.max(state.tatMs, nowMs) + moreMs };
+  if (before === undefined || now === undefined || now.burst === before.burst) return state;
+  const missing = (Math.max(0, state.tatMs - nowMs) * before.perMinute) / 60_000;
+  const held = Math.min(before.burst - missing, now.burst);
+  return { tatMs: nowMs + ((now.burst - held) * 60_000) / now.perMinute };
 }
 
 /** A wait that was told and is longer than this is about the quota, whatever else is answered. */
