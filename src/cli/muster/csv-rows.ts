@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { CsvError, parse as parseCsv } from "csv-parse";
+import { filled, missingColumn } from "../../core/template.ts";
 import { NotUtf8, Utf8Decoder } from "../../core/utf8.ts";
 import { wrong } from "./exit.ts";
 
@@ -103,9 +104,7 @@ export function fill(
       `${where}: no column "prompt". Say what to ask with --template, with {{column}} in it. ${has}`,
     );
   }
-  return template.replace(/\{\{\s*([^{}]+?)\s*\}\}/g, (_, column: string) => {
-    const value = row[column];
-    if (value === undefined) throw wrong(`--template names {{${column}}}. ${has}`);
-    return value;
-  });
+  const missing = missingColumn(template, columns);
+  if (missing !== undefined) throw wrong(`--template names {{${missing}}}. ${has}`);
+  return filled(template, row);
 }

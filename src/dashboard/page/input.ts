@@ -1,4 +1,5 @@
 import { beginsList, isList, LIST_FAULT } from "../../core/json-list.ts";
+import { filled, missingColumn } from "../../core/template.ts";
 import { readCsv } from "./csv-rows.ts";
 import { type Made, RequestMaker, type Serving, type Settings } from "./request-maker.ts";
 
@@ -90,8 +91,6 @@ function fromLines(
   }
 }
 
-const PLACE = /\{\{\s*([^{}]+?)\s*\}\}/g;
-
 function fromCsv(
   text: string,
   settings: Settings,
@@ -101,17 +100,14 @@ function fromCsv(
   const { columns, rows, faults } = readCsv(text);
   for (const { line, message } of faults) gathering.fault(line, message);
   const template = settings.template.trim() || "{{prompt}}";
-  const missing = [...template.matchAll(PLACE)]
-    .flatMap(([, name]) => (name === undefined ? [] : [name]))
-    .find((name) => !columns.includes(name));
+  const missing = missingColumn(template, columns);
   if (missing !== undefined) {
     const has = columns.join(", ");
     gathering.fault(1, `The template names {{${missing}}}; the columns are ${has}.`);
     return;
   }
   for (const [index, { line, cells }] of rows.entries()) {
-    const prompt = template.replace(PLACE, (_, name: string) => cells[name] ?? "");
     const id = cells.custom_id || cells.id || `row-${index + 1}`;
-    gathering.add(line, maker.ofPrompt(prompt, id));
+    gathering.add(line, maker.ofPrompt(filled(template, cells), id));
   }
 }
