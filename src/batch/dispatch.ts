@@ -173,7 +173,7 @@ export class Dispatch {
     const more = waitMs === null ? 0 : this.#ready(MORE_MAX);
     const { tasks, invite } = turn;
     // Only calls in flight come by a word of the Limiter's; rates and retries come with time.
-    const comes = turn.blockedBy === "calls" || (turn.blockedBy === null && this.#ready(1) > 0);
+    const comes = turn.blockedBy === "calls" || (turn.blockedBy === null && more > 0);
     const contended = turn.contended && comes;
     const patienceMs = turn.blockedBy === "rate" && more > 0 ? (waitMs ?? 0) : 0;
     return { endpoint: row.endpoint, tasks, more, waitMs, patienceMs, contended, end, invite };

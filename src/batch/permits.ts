@@ -140,7 +140,7 @@ export class Permits {
     if (this.#asking !== undefined || this.#news?.throttled !== undefined) return 0;
     // Of a failure, or of limits that headers tell, the Limiter is to hear first.
     if ((this.#news?.broken ?? 0) > 0 || this.#news?.told !== undefined) return 0;
-    if (this.#acknowledged === undefined || !this.#isBefore(this.#leasedUntilMs)) return 0;
+    if (this.#acknowledged === undefined || this.#leftMs(this.#leasedUntilMs) === 0) return 0;
     return this.#acknowledged - this.#floor.held();
   }
 
@@ -161,11 +161,7 @@ export class Permits {
     return this.#leftMs(this.#restsUntilMs);
   }
 
-  #isBefore(untilMs: number): boolean {
-    return this.#leftMs(untilMs) > 0;
-  }
-
-  /** Until a time that the Limiter told; 0 when the clock went back behind when it was told. */
+  /** How long until a time that the Limiter told; 0 once the clock went back behind the telling. */
   #leftMs(untilMs: number): number {
     const nowMs = this.#floor.nowMs();
     return nowMs < this.#toldAtMs ? 0 : Math.max(0, untilMs - nowMs);

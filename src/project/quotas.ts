@@ -57,10 +57,11 @@ export class QuotaBook {
       const used = this.storedBytes(nowMs);
       // A batch's results take room, too, though nobody knows yet how much.
       if (used + Math.max(bytes, 1) > storedBytes) {
-        const adds = isGuess ? ", and this is more than is left" : `, and this would add ${bytes}`;
+        const known = isGuess ? ", and this is more than is left" : `, and this would add ${bytes}`;
+        const adds = bytes > 0 ? known : "";
         return exceeded(
           "stored_bytes",
-          `This project may store ${storedBytes} bytes of files, tasks and results, has ${used}${bytes > 0 ? adds : ""}.`,
+          `This project may store ${storedBytes} bytes of files, tasks and results, has ${used}${adds}.`,
           "Delete files, or results with DELETE /v1/files/{id}, or wait until they expire.",
         );
       }
