@@ -229,8 +229,12 @@ describe.skipIf(absent)("the page in Chromium", () => {
     );
     await open();
     await page.goto(`${origin()}/#/batches/${id}`);
+    const set = page.getByRole("button", { name: "Set" });
+    await set.waitFor();
+    // Nothing was typed, so there is nothing to send.
+    expect(await set.isDisabled()).toBe(true);
     await page.getByLabel("Calls at once").fill("40");
-    await page.getByRole("button", { name: "Set" }).click();
+    await set.click();
     await page.getByText("300 succeeded").waitFor();
     expect((await ended(id)).muster.max_concurrency).toBe(40);
   });

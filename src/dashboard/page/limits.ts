@@ -1,7 +1,7 @@
 import type { BatchObject } from "../../wire/batch.ts";
 
 /** A batch's own limits, as they stand in fields; "" is none. */
-export interface Typed {
+export interface LimitTexts {
   concurrency: string;
   tokens: string;
   dollars: string;
@@ -15,7 +15,7 @@ export interface LimitChange {
 }
 
 /** A batch's limits as they are. */
-export function typedOf({ muster }: BatchObject): Typed {
+export function textsOf({ muster }: BatchObject): LimitTexts {
   return {
     concurrency: textOf(muster.max_concurrency),
     tokens: textOf(muster.budget.max_tokens_total),
@@ -23,16 +23,12 @@ export function typedOf({ muster }: BatchObject): Typed {
   };
 }
 
-/** Those that are not as the batch has them. */
-export function changesOf(typed: Typed, batch: BatchObject): LimitChange {
-  const { muster } = batch;
+/** What to send of those that somebody typed: others may have changed the rest meanwhile. */
+export function changesOf({ concurrency, tokens, dollars }: Partial<LimitTexts>): LimitChange {
   const change: LimitChange = {};
-  const concurrency = limitOf(typed.concurrency);
-  const tokens = limitOf(typed.tokens);
-  const dollars = limitOf(typed.dollars);
-  if (concurrency !== muster.max_concurrency) change.max_concurrency = concurrency;
-  if (tokens !== muster.budget.max_tokens_total) change.max_tokens_total = tokens;
-  if (dollars !== muster.budget.max_cost) change.max_cost = dollars;
+  if (concurrency !== undefined) change.max_concurrency = limitOf(concurrency);
+  if (tokens !== undefined) change.max_tokens_total = limitOf(tokens);
+  if (dollars !== undefined) change.max_cost = limitOf(dollars);
   return change;
 }
 

@@ -3,11 +3,12 @@ import { MESSAGES_MAX_TOKENS } from "../../core/request-line.ts";
 import type { BatchObject } from "../../wire/batch.ts";
 import type { BatchCheck } from "../../wire/check.ts";
 import type { FileObject } from "../../wire/file.ts";
-import { ask, messageOf, send } from "./api.ts";
+import { ask, messageOf, Refused, send } from "./api.ts";
 import { Estimate } from "./estimate.tsx";
 import { number } from "./format.ts";
 import { useSettled } from "./hooks.ts";
 import { kindOf, read } from "./input.ts";
+import { NumberField } from "./number-field.tsx";
 import { OptionFields } from "./option-fields.tsx";
 import { NO_OPTIONS, type Options, requestOf } from "./options.ts";
 import { Problem, Title } from "./parts.tsx";
@@ -65,7 +66,7 @@ export function NewBatch() {
     setBusy(undefined);
   };
   /** Uploads the lines, and opens a batch of them or has it checked. */
-  const post = async <T,>(path: string): Promise<T> => {
+  const post = async <T,>(path: string): Promise<{ answer: T; forget: () => Promise<unknown> }> => {
     const form = new FormData();
     form.set("purpose", "batch");
     const lines = new Blob(found.lines.map((line) => `${line}\n`));
@@ -74,23 +75,27 @@ export function NewBatch() {
     const { id } = (await uploaded.json()) as FileObject;
     const endpoint = found.endpoint ?? CHAT;
     const request = { input_file_id: id, endpoint, ...requestOf(options) };
-    let opened = false;
+    const forget = () => ask(`/v1/files/${id}`, { method: "DELETE" });
     try {
-      const answer = await send<T>("POST", path, request);
-      opened = path === "/v1/batches";
-      return answer;
-    } finally {
-      // Nobody else knows of the file.
-      if (!opened) await ask(`/v1/files/${id}`, { method: "DELETE" });
+      return { answer: await send<T>("POST", path, request), forget };
+    } catch (failure) {
+      // Without a refusal of Muster's own the batch may be open all the same, and reads the file.
+      const isRefused = failure instanceof Refused && failure.status >= 400 && failure.status < 500;
+      if (isRefused) await forget().catch(() => undefined);
+      throw failure;
     }
   };
   const check = () =>
-    work("check", async () => setChecked(await post<BatchCheck>("/v1/batches?dry_run=true")));
+    work("check", async () => {
+      const { answer, forget } = await post<BatchCheck>("/v1/batches?dry_run=true");
+      setChecked(answer);
+      await forget();
+    });
   const open = (event: Event) => {
     event.preventDefault();
     void work("send", async () => {
-      const { id } = await post<BatchObject>("/v1/batches");
-      location.hash = `#/batches/${id}`;
+      const { answer } = await post<BatchObject>("/v1/batches");
+      location.hash = `#/batches/${answer.id}`;
     });
   };
 
@@ -109,16 +114,12 @@ export function NewBatch() {
               onInput={(event) => change({ model: event.currentTarget.value })}
             />
           </label>
-          <label>
-            Tokens of an answer, at most
-            <input
-              type="number"
-              min={1}
-              value={settings.maxTokens}
-              placeholder={isForMessages ? `${MESSAGES_MAX_TOKENS}` : ""}
-              onInput={(event) => change({ maxTokens: event.currentTarget.value })}
-            />
-          </label>
+          <NumberField
+            label="Tokens of an answer, at most"
+            value={settings.maxTokens}
+            change={(maxTokens) => change({ maxTokens })}
+            placeholder={isForMessages ? `${MESSAGES_MAX_TOKENS}` : ""}
+          />
           <label class="wide">
             System message
             <input

@@ -1,3 +1,4 @@
+import { NumberField } from "./number-field.tsx";
 import type { Options } from "./options.ts";
 
 /** The fields, folded away: nothing in them has to be filled. */
@@ -12,35 +13,23 @@ export function OptionFields({
     <details class="options">
       <summary>Limits and options</summary>
       <div class="fields">
-        <label>
-          Calls at once, at most
-          <input
-            type="number"
-            min={1}
-            max={10_000}
-            value={options.concurrency}
-            onInput={(event) => change({ concurrency: event.currentTarget.value })}
-          />
-        </label>
-        <label>
-          Tokens in all, at most
-          <input
-            type="number"
-            min={1}
-            value={options.tokens}
-            onInput={(event) => change({ tokens: event.currentTarget.value })}
-          />
-        </label>
-        <label>
-          Dollars in all, at most
-          <input
-            type="number"
-            min={0}
-            step="any"
-            value={options.dollars}
-            onInput={(event) => change({ dollars: event.currentTarget.value })}
-          />
-        </label>
+        <NumberField
+          label="Calls at once, at most"
+          most={10_000}
+          value={options.concurrency}
+          change={(concurrency) => change({ concurrency })}
+        />
+        <NumberField
+          label="Tokens in all, at most"
+          value={options.tokens}
+          change={(tokens) => change({ tokens })}
+        />
+        <NumberField
+          label="Dollars in all, at most"
+          isMoney
+          value={options.dollars}
+          change={(dollars) => change({ dollars })}
+        />
         <label>
           Expires after
           <input

@@ -3,7 +3,8 @@ import type { BatchObject } from "../../wire/batch.ts";
 import { messageOf, send } from "./api.ts";
 import { type DownloadFormat, download } from "./download.ts";
 import { number } from "./format.ts";
-import { changesOf, type Typed, typedOf } from "./limits.ts";
+import { changesOf, type LimitTexts, textsOf } from "./limits.ts";
+import { NumberField } from "./number-field.tsx";
 import { isOpen, Problem } from "./parts.tsx";
 
 /** What can be done with a batch as it stands, and its results to take away. */
@@ -18,7 +19,7 @@ export function Steering({
 }) {
   const [busy, setBusy] = useState<string>();
   const [error, setError] = useState<string>();
-  const [typed, setTyped] = useState(() => typedOf(batch));
+  const [typed, setTyped] = useState<Partial<LimitTexts>>({});
   const act = async (name: string, work: () => Promise<unknown>) => {
     setBusy(name);
     setError(undefined);
@@ -37,10 +38,20 @@ export function Steering({
   const retryable = unfinished > 0 && !isOpen(batch) && batch.status !== "failed";
   const change = (event: Event) => {
     event.preventDefault();
-    const { max_concurrency, ...budget } = changesOf(typed, batch);
-    if (retryable) void act("retry", () => send("POST", `${path}/retry`, budget));
-    else void act("change", () => send("PATCH", path, { ...budget, max_concurrency }));
+    void act(retryable ? "retry" : "change", async () => {
+      const { max_concurrency, ...budget } = changesOf(typed);
+      // A retry takes a budget alone; how many calls were typed for the run that ended is over.
+      if (retryable) await send("POST", `${path}/retry`, budget);
+      else await send("PATCH", path, { ...budget, max_concurrency });
+      setTyped({});
+    });
   };
+  const texts = { ...textsOf(batch), ...typed };
+  const field = (name: keyof LimitTexts) => ({
+    value: texts[name],
+    change: (text: string) => setTyped({ ...typed, [name]: text }),
+    placeholder: "no limit",
+  });
   return (
     <div class="steering">
       {running && !batch.muster.paused && (
@@ -70,21 +81,18 @@ export function Steering({
       )}
       {(running || retryable) && (
         <form class="inline" onSubmit={change}>
-          {running && (
-            <Field
-              name="Calls at once"
-              most={10_000}
-              field="concurrency"
-              {...{ typed, setTyped }}
-            />
-          )}
+          {running && <NumberField label="Calls at once" most={10_000} {...field("concurrency")} />}
           {batch.muster.budget.max_tokens_total !== null && (
-            <Field name="Tokens in all" field="tokens" {...{ typed, setTyped }} />
+            <NumberField label="Tokens in all" {...field("tokens")} />
           )}
           {batch.muster.budget.max_cost !== null && (
-            <Field name="Dollars in all" step="any" field="dollars" {...{ typed, setTyped }} />
+            <NumberField label="Dollars in all" isMoney {...field("dollars")} />
           )}
-          <button type="submit" class={retryable ? "main" : ""} disabled={busy !== undefined}>
+          <button
+            type="submit"
+            class={retryable ? "main" : ""}
+            disabled={busy !== undefined || !(retryable || Object.keys(typed).length > 0)}
+          >
             {retryable ? `Retry ${number(unfinished)} failed` : "Set"}
           </button>
         </form>
@@ -95,37 +103,6 @@ export function Steering({
       />
       <Problem text={error} />
     </div>
-  );
-}
-
-function Field({
-  name,
-  field,
-  most,
-  step = "1",
-  typed,
-  setTyped,
-}: {
-  name: string;
-  field: keyof Typed;
-  most?: number;
-  step?: string;
-  typed: Typed;
-  setTyped: (typed: Typed) => void;
-}) {
-  return (
-    <label>
-      {name}{" "}
-      <input
-        type="number"
-        min={step === "any" ? 0 : 1}
-        max={most}
-        step={step}
-        placeholder="no limit"
-        value={typed[field]}
-        onInput={(event) => setTyped({ ...typed, [field]: event.currentTarget.value })}
-      />
-    </label>
   );
 }
 
