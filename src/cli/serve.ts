@@ -35,6 +35,11 @@ export interface Muster {
 }
 
 const READY_WITHIN_MS = 60_000;
+/** Ports of our own choice that are tried. Between the look at one and its use lie seconds. */
+const PORTS_TRIED = 3;
+
+/** Somebody else had the port when wrangler wanted it. */
+class PortTaken extends Failure {}
 
 /**
  * Starts Muster under `wrangler dev` and waits until it answers.
@@ -42,10 +47,25 @@ const READY_WITHIN_MS = 60_000;
  * @throws {Failure} when the port or the state directory is in use, or wrangler does not start.
  */
 export async function startMuster(options: MusterOptions): Promise<Muster> {
-  const port = options.port || (await freePort());
+  const { port } = options;
+  if (!port) return await startOnAny(options);
   if (!(await isFree(port))) {
     throw new Failure(`Port ${port} on 127.0.0.1 is in use. Set PORT to another one.`);
   }
+  return await startOn(port, options);
+}
+
+async function startOnAny(options: MusterOptions): Promise<Muster> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await startOn(await freePort(), options);
+    } catch (error) {
+      if (!(error instanceof PortTaken) || tries === PORTS_TRIED) throw error;
+    }
+  }
+}
+
+async function startOn(port: number, options: MusterOptions): Promise<Muster> {
   const unlock = await lockState(options.stateDir);
   const workspace = makeWorkspace(options.vars);
   const onLine = options.onLine ?? (() => undefined);
@@ -93,7 +113,9 @@ async function ready(wrangler: Wrangler, url: string, signal?: AbortSignal): Pro
     what === "ended"
       ? "Muster did not start: wrangler ended."
       : `Muster did not start: no answer from ${url} within ${READY_WITHIN_MS / 1000} seconds.`;
-  throw new Failure(`${why} It said:\n\n${wrangler.said()}`);
+  const said = wrangler.said();
+  const Kind = said.includes("Address already in use") ? PortTaken : Failure;
+  throw new Kind(`${why} It said:\n\n${said}`);
 }
 
 async function untilHealthy(url: string, signal: AbortSignal): Promise<"healthy" | "given up"> {

@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { AddressInfo } from "node:net";
+import { freePort } from "../../src/cli/ports.ts";
 
 /** One webhook as it came in. */
 export interface Received {
@@ -125,15 +126,6 @@ function drip(response: ServerResponse): void {
     setTimeout(() => response.write(piece), index * DRIP_MS);
   }
   setTimeout(() => response.end(), DRIP.length * DRIP_MS);
-}
-
-/** A port where nobody listens. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await closed(server);
-  return port;
 }
 
 function closed(server: Server): Promise<void> {
