@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { formatEnvFile } from "./env-file.ts";
@@ -10,6 +10,8 @@ export const projectDir = join(import.meta.dirname, "../..");
 export interface Workspace {
   dir: string;
   envFile: string;
+  /** For what wrangler itself keeps for the time of the run. */
+  tempDir: string;
   remove(): void;
 }
 
@@ -30,6 +32,8 @@ export function makeWorkspace(vars: Readonly<Record<string, string>>): Workspace
     recursive: true,
     filter: (path) => !/^(cli|simulator)$/.test(relative(source, path)),
   });
+  const tempDir = join(dir, "tmp");
+  mkdirSync(tempDir);
   symlinkSync(join(projectDir, "node_modules"), join(dir, "node_modules"), "dir");
-  return { dir, envFile, remove: () => rmSync(dir, { recursive: true, force: true }) };
+  return { dir, envFile, tempDir, remove: () => rmSync(dir, { recursive: true, force: true }) };
 }

@@ -22,7 +22,7 @@ const PATIENCE_MS = 3_000;
 const KEPT_LINES = 60;
 /** What wrangler and its network need to know of this machine; no setting, no account. */
 const PASSED_ON =
-  /^(PATH|HOME|USER|TMPDIR|LANG|LC_.*|TZ|TERM|NO_COLOR|FORCE_COLOR|NODE_EXTRA_CA_CERTS|SSL_CERT_.*|XDG_.*)$/;
+  /^(PATH|HOME|USER|LANG|LC_.*|TZ|TERM|NO_COLOR|FORCE_COLOR|NODE_EXTRA_CA_CERTS|SSL_CERT_.*|XDG_.*)$/;
 
 /** Starts `wrangler dev` on a port of 127.0.0.1, without account, telemetry or update check. */
 export function startWrangler(
@@ -82,6 +82,8 @@ function wranglerEnv(workspace: Workspace): NodeJS.ProcessEnv {
   return {
     ...Object.fromEntries(passedOn),
     MUSTER_WORKSPACE: workspace.dir,
+    // It leaves directories behind, even when it is ended politely. These go with the workspace.
+    TMPDIR: workspace.tempDir,
     CI: "1",
     // Each of these would reach for the network or write outside the workspace.
     CLOUDFLARE_CF_FETCH_ENABLED: "false",
