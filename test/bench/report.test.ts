@@ -21,6 +21,7 @@ const one: Measure = {
   startBytes: 100 * 2 ** 20,
   peakBytes: 300 * 2 ** 20,
   rpcsPerTask: 0.25,
+  firstDoneMs: null,
   firstMs: null,
   foundShare: null,
   aloneMs: null,
@@ -82,11 +83,13 @@ about("describe", () => {
     ]);
   });
 
-  it("tells the first result, and the small batch beside the big one", () => {
+  it("tells the first of ten, the first result, and the small batch beside the big one", () => {
     const table = describe([
+      { ...one, workload: "shared-rate", firstDoneMs: 9_700 },
       { ...one, workload: "first-result", firstMs: 38.6 },
       { ...one, workload: "two-batches", aloneMs: 400, besideMs: 600 },
     ]);
+    expect(table).toContain("the first of 10 was done after 9.70 s");
     expect(table).toContain("first result 39 ms over its call");
     expect(table).toContain("10 beside it 0.60 s, alone 0.40 s: 1.5 ×");
   });

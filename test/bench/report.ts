@@ -36,6 +36,7 @@ const MEDIANS = [
   "startBytes",
   "peakBytes",
   "rpcsPerTask",
+  "firstDoneMs",
   "firstMs",
   "foundShare",
   "aloneMs",
@@ -75,7 +76,8 @@ export function describe(measures: readonly Measure[]): string {
 }
 
 function besides(row: Row): string {
-  const { firstMs, foundShare, aloneMs, besideMs } = row;
+  const { firstDoneMs, firstMs, foundShare, aloneMs, besideMs } = row;
+  if (firstDoneMs !== null) return `the first of 10 was done after ${seconds(firstDoneMs)}`;
   if (firstMs !== null) return `first result ${Math.round(firstMs)} ms over its call`;
   if (foundShare !== null)
     return `${Math.round(foundShare * 100)} % of the limit once it was found`;

@@ -36,6 +36,8 @@ export interface Measure {
   startBytes: number;
   peakBytes: number;
   rpcsPerTask: number | null;
+  /** Shape `together`: until the first of the batches was done. */
+  firstDoneMs: number | null;
   /** Shape `first`: until the first result could be had, beyond its call's own latency. */
   firstMs: number | null;
   /** Untold limits: the part of the rate that was used from 10 s after the first 429 on. */
@@ -76,10 +78,9 @@ export async function measure(
     const seen = await simulator.stats();
     const checked = await checkParts(course.parts);
     const rpcs = await started.rpcs?.();
-    const { prompts } = course.main.input;
+    const { prompts, tookMs: makespanMs } = course.main;
     const drawn = drawTasks(workload, seed, prompts);
     const ceilings = { lanes: workload.lanes, ...workload.limits };
-    const makespanMs = course.main.submitted.tookMs;
     const first = drawn[0]?.latencyMs ?? 0;
     return {
       workload: workload.name,
@@ -98,6 +99,7 @@ export async function measure(
       startBytes,
       peakBytes,
       rpcsPerTask: rpcs === undefined ? null : (rpcs - (rpcsBefore ?? 0)) / tasks,
+      firstDoneMs: course.firstDoneMs ?? null,
       firstMs: course.firstMs === undefined ? null : course.firstMs - first,
       foundShare: foundShareOf(workload, await simulator.timeline()),
       aloneMs: course.aloneMs ?? null,

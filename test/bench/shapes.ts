@@ -13,10 +13,12 @@ export interface Part {
 
 /** How a workload went. */
 export interface Course {
-  /** The submission whose makespan counts. */
-  main: Part;
+  /** What the makespan counts for. */
+  main: { prompts: readonly string[]; tookMs: number };
   /** All of them. */
   parts: Part[];
+  /** Shape `together`: until the first of the batches was done. */
+  firstDoneMs?: number;
   /** Shape `first`: the first result, from the moment of sending. */
   firstMs?: number;
   /** Shape `beside`: the small batch alone, and beside the big one. */
@@ -40,6 +42,8 @@ export interface Inputs {
  */
 const WARM_UP = 20;
 const WARM_UP_UNTOLD = 10;
+/** Batches of shape `together`. */
+const TOGETHER = 10;
 /** The small batch of shape `beside`. */
 const SMALL = 10;
 /** The part of the big batch that is answered before the small one comes. */
@@ -52,6 +56,7 @@ const LOOK_EVERY_MS = 50;
 export function makeInputs({ shape, tasks, told }: Workload, dir: string): Inputs {
   const sizes = {
     whole: [tasks],
+    together: Array.from({ length: TOGETHER }, () => tasks / TOGETHER),
     beside: [SMALL, tasks, SMALL],
     first: Array.from({ length: FIRSTS }, () => tasks),
   }[shape];
@@ -79,8 +84,13 @@ export async function follow(
   };
   switch (shape) {
     case "whole": {
-      const main = await send(sent[0]);
-      return { main, parts: [main] };
+      const part = await send(sent[0]);
+      return { main: mainOf([part]), parts: [part] };
+    }
+    case "together": {
+      const parts = await Promise.all(sent.map((input) => send(input)));
+      const firstDoneMs = Math.min(...parts.map(({ submitted }) => submitted.tookMs));
+      return { main: mainOf(parts), parts, firstDoneMs };
     }
     case "beside": {
       const alone = await send(sent[0]);
@@ -89,10 +99,10 @@ export async function follow(
       const enough = before + (sent[1]?.prompts.length ?? 0) * BIG_DONE;
       while ((await simulator.stats()).answered < enough) await wait(LOOK_EVERY_MS);
       const beside = await send(sent[2]);
-      const main = await running;
+      const big = await running;
       return {
-        main,
-        parts: [alone, main, beside],
+        main: mainOf([big]),
+        parts: [alone, big, beside],
         aloneMs: alone.submitted.tookMs,
         besideMs: beside.submitted.tookMs,
       };
@@ -101,9 +111,17 @@ export async function follow(
       const parts: Part[] = [];
       for (const input of sent) parts.push(await send(input, true));
       const firstOf = ({ submitted }: Part) => submitted.firstMs ?? Number.NaN;
-      const [main] = parts.toSorted((a, b) => firstOf(a) - firstOf(b)).slice(parts.length >> 1);
-      if (main === undefined) throw new Error("nothing was sent");
-      return { main, parts, firstMs: firstOf(main) };
+      const [middle] = parts.toSorted((a, b) => firstOf(a) - firstOf(b)).slice(parts.length >> 1);
+      if (middle === undefined) throw new Error("nothing was sent");
+      return { main: mainOf([middle]), parts, firstMs: firstOf(middle) };
     }
   }
+}
+
+/** Parts that were sent at the same moment, as one. */
+function mainOf(parts: readonly Part[]): Course["main"] {
+  return {
+    prompts: parts.flatMap(({ input }) => input.prompts),
+    tookMs: Math.max(...parts.map(({ submitted }) => submitted.tookMs)),
+  };
 }

@@ -19,10 +19,10 @@ export interface Workload {
   /** How Muster gets its tasks: in the request, or as an uploaded file. */
   input: "inline" | "file";
   /**
-   * How they are sent: all at once; a small batch alone and again beside a big one; or one batch
-   * after the other, looking at the first result of each.
+   * How they are sent: as one batch; as ten equal ones at once; a small batch alone and again beside
+   * a big one; or one batch after the other, looking at the first result of each.
    */
-  shape: "whole" | "beside" | "first";
+  shape: "whole" | "together" | "beside" | "first";
   /** Only run when it is asked for by name. */
   byNameOnly?: boolean;
 }
@@ -75,6 +75,16 @@ export const workloads: readonly Workload[] = [
     lanes: 50,
     latency: ordinary,
     limits: { rpm: 6_000, burst: 10 },
+  },
+  {
+    ...common,
+    name: "shared-rate",
+    about: "the same as 10 batches of 200 at once: does each get its share, and none goes unused?",
+    tasks: 2_000,
+    lanes: 50,
+    latency: ordinary,
+    limits: { rpm: 6_000, burst: 10 },
+    shape: "together",
   },
   {
     ...common,
