@@ -1,4 +1,4 @@
-import type { Ask, Grant } from "../core/admission.ts";
+import type { Ask, Grant } from "../core/quota.ts";
 import type { BatchRef } from "../wire/messages.ts";
 
 /** What a Batch and a Limiter speak. */
@@ -16,7 +16,7 @@ export function isSingleCall({ batch_id }: BatchRef): boolean {
   return batch_id.startsWith(SINGLE_CALL);
 }
 
-/** What a Batch says and asks; see `Ask` in core/admission.ts. */
+/** What a Batch says and asks; see `Ask` in core/quota.ts. */
 export interface AcquireRequest extends Omit<Ask, "batch"> {
   /** The quota that is asked; it names the Limiter, too. */
   quota: string;

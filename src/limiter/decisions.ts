@@ -1,6 +1,6 @@
-import type { Quota } from "../core/admission.ts";
 import { type Breaker, isDown } from "../core/breaker.ts";
 import { paceOf } from "../core/pace.ts";
+import type { Quota } from "../core/quota.ts";
 import type { DecisionEvent } from "../log.ts";
 
 /** A pace that changes by less than this part is not logged: it rises a little all the time. */

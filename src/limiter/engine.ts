@@ -1,8 +1,9 @@
-import { admit, type Grant, isGone } from "../core/admission.ts";
+import { admit } from "../core/admission.ts";
 import { askAgainMs, callsAllowed, heard, isDown, probing } from "../core/breaker.ts";
 import { inForce } from "../core/learned.ts";
 import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import { paceOf } from "../core/pace.ts";
+import { type Grant, isGone } from "../core/quota.ts";
 import type { DecisionEvent } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { type AcquireReply, type AcquireRequest, isSingleCall } from "./acquire.ts";

@@ -1,6 +1,6 @@
-import type { Quota } from "../core/admission.ts";
 import type { Limits } from "../core/deal.ts";
 import { inForce } from "../core/learned.ts";
+import type { Quota } from "../core/quota.ts";
 
 /** How long a batch goes on by itself before it tells how it stands again. */
 export const LEASE_MS = 1_000;

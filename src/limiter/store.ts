@@ -1,6 +1,6 @@
-import { freshQuota, type Hold, isGone, type Quota } from "../core/admission.ts";
 import { type Breaker, freshBreaker } from "../core/breaker.ts";
 import { type Learned, nothingLearned } from "../core/learned.ts";
+import { freshQuota, type Hold, isGone, type Quota } from "../core/quota.ts";
 import type { Sql } from "../core/sql.ts";
 import { meanOutputAfter } from "../core/tokens.ts";
 import {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { freshQuota, type Quota } from "../../src/core/admission.ts";
 import { DOWN_AFTER, freshBreaker, heard } from "../../src/core/breaker.ts";
+import { freshQuota, type Quota } from "../../src/core/quota.ts";
 import { breakerDecisions, quotaDecisions } from "../../src/limiter/decisions.ts";
 
 const NOW = 1_800_000_000_000;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { freshQuota, type Quota } from "../../src/core/admission.ts";
+import { freshQuota, type Quota } from "../../src/core/quota.ts";
 import { isLeasable, LEASE_MS, Leases } from "../../src/limiter/leases.ts";
 
 const NOW = 1_800_000_000_000;

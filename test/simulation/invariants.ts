@@ -1,7 +1,7 @@
 import type { Assignment, Report } from "../../src/batch/exchange.ts";
 import type { BatchRow, DeliveryRow, ProgressRow } from "../../src/batch/schema.ts";
 import { hashOutcomes } from "../../src/batch/store/outcomes.ts";
-import { HOLD_TTL_MS } from "../../src/core/admission.ts";
+import { HOLD_TTL_MS } from "../../src/core/quota.ts";
 import type { TaskState } from "../../src/core/task.ts";
 import { TASK_STATES } from "../../src/core/task.ts";
 import type { BatchStatus } from "../../src/wire/batch.ts";

@@ -1,5 +1,6 @@
-import { admit, freshQuota, type Hold, type Quota } from "../../src/core/admission.ts";
+import { admit } from "../../src/core/admission.ts";
 import { limitsOf, type UpstreamLimits } from "../../src/core/limits.ts";
+import { freshQuota, type Hold, type Quota } from "../../src/core/quota.ts";
 import type { Told } from "../../src/core/told-limits.ts";
 import { TokenBucket } from "../../src/simulator/token-bucket.ts";
 
