@@ -301,6 +301,27 @@ describe.skipIf(absent)("the page in Chromium", () => {
     expect(complaints).toEqual([]);
   });
 
+  test("opens a batch once, though the answer was lost and it is sent again", async () => {
+    await open();
+    await page.goto(`${origin()}/#/new`);
+    await page.getByLabel(/^Tasks/).fill("asked and paid for once");
+    await page.getByLabel("Model").fill("gpt-4o-mini");
+    const opened: string[] = [];
+    await page.route("**/v1/batches", async (route) => {
+      const response = await route.fetch();
+      opened.push(((await response.json()) as BatchObject).id);
+      await (opened.length === 1 ? route.abort() : route.fulfill({ response }));
+    });
+    await page.getByRole("button", { name: "Send 1 task" }).click();
+    await page.getByRole("alert").getByText("What was opened is not opened twice").waitFor();
+    await page.getByRole("button", { name: "Send 1 task" }).click();
+    await page.waitForURL(/#\/batches\/batch_/);
+    expect(opened).toEqual([opened[0], opened[0]]);
+    expect(page.url()).toContain(opened[0]);
+    await page.getByText("1 succeeded").waitFor();
+    expect(complaints.splice(0).join()).toContain("ERR_FAILED");
+  });
+
   test("says what is wrong with an option, by its name", async () => {
     await open();
     await page.goto(`${origin()}/#/new`);

@@ -1,6 +1,8 @@
 /** The API as the page calls it, with the key that its user gave for this tab. */
 
 const KEY = "muster-key";
+const NO_CONNECTION = "No connection to Muster. It is tried again by itself.";
+const NO_ANSWER = "No answer from Muster, so it may have arrived or not. Try again.";
 
 /** A refusal in the API's own words. */
 export class Refused extends Error {
@@ -28,7 +30,8 @@ export async function ask(path: string, init: RequestInit = {}): Promise<Respons
     response = await fetch(path, { ...init, headers, cache: "no-store" });
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    throw new Refused(0, "No connection to Muster. It is tried again by itself.");
+    const isRead = (init.method ?? "GET") === "GET";
+    throw new Refused(0, isRead ? NO_CONNECTION : NO_ANSWER);
   }
   if (response.ok) return response;
   throw new Refused(response.status, await wordsOf(response));
@@ -40,11 +43,16 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
 }
 
 /** Sends JSON, and gets JSON. */
-export async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
-  const init: RequestInit = { method };
+export async function send<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<T> {
+  const init: RequestInit = { method, headers };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
-    init.headers = { "content-type": "application/json" };
+    init.headers = { ...headers, "content-type": "application/json" };
   }
   return (await (await ask(path, init)).json()) as T;
 }

@@ -1,9 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { MESSAGES_MAX_TOKENS } from "../../core/request-line.ts";
-import type { BatchObject } from "../../wire/batch.ts";
 import type { BatchCheck } from "../../wire/check.ts";
-import type { FileObject } from "../../wire/file.ts";
-import { ask, messageOf, Refused, send } from "./api.ts";
+import { messageOf } from "./api.ts";
 import { Estimate } from "./estimate.tsx";
 import { number } from "./format.ts";
 import { useSettled } from "./hooks.ts";
@@ -13,6 +11,7 @@ import { OptionFields } from "./option-fields.tsx";
 import { NO_OPTIONS, type Options, requestOf } from "./options.ts";
 import { Problem, Title } from "./parts.tsx";
 import type { Settings } from "./request-maker.ts";
+import { Sending } from "./sending.ts";
 import type { Source } from "./source.ts";
 import { TaskField } from "./task-field.tsx";
 import { useUpstreams } from "./upstreams.tsx";
@@ -65,37 +64,19 @@ export function NewBatch() {
     }
     setBusy(undefined);
   };
-  /** Uploads the lines, and opens a batch of them or has it checked. */
-  const post = async <T,>(path: string): Promise<{ answer: T; forget: () => Promise<unknown> }> => {
-    const form = new FormData();
-    form.set("purpose", "batch");
-    const lines = new Blob(found.lines.map((line) => `${line}\n`));
-    form.set("file", lines, `${(source.name || "pasted").replace(/\.\w+$/, "")}.jsonl`);
-    const uploaded = await ask("/v1/files", { method: "POST", body: form });
-    const { id } = (await uploaded.json()) as FileObject;
-    const endpoint = found.endpoint ?? CHAT;
-    const request = { input_file_id: id, endpoint, ...requestOf(options) };
-    const forget = () => ask(`/v1/files/${id}`, { method: "DELETE" });
-    try {
-      return { answer: await send<T>("POST", path, request), forget };
-    } catch (failure) {
-      // Without a refusal of Muster's own the batch may be open all the same, and reads the file.
-      const isRefused = failure instanceof Refused && failure.status >= 400 && failure.status < 500;
-      if (isRefused) await forget().catch(() => undefined);
-      throw failure;
-    }
-  };
-  const check = () =>
-    work("check", async () => {
-      const { answer, forget } = await post<BatchCheck>("/v1/batches?dry_run=true");
-      setChecked(answer);
-      await forget();
+  const sending = useMemo(() => {
+    const name = `${(source.name || "pasted").replace(/\.\w+$/, "")}.jsonl`;
+    return new Sending(found.lines, name, {
+      endpoint: found.endpoint ?? CHAT,
+      ...requestOf(options),
     });
+  }, [found, options, source.name]);
+  const check = () => work("check", async () => setChecked(await sending.check()));
   const open = (event: Event) => {
     event.preventDefault();
     void work("send", async () => {
-      const { answer } = await post<BatchObject>("/v1/batches");
-      location.hash = `#/batches/${answer.id}`;
+      const { id } = await sending.open();
+      location.hash = `#/batches/${id}`;
     });
   };
 
