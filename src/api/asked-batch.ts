@@ -48,7 +48,7 @@ export function readBody(
   try {
     json = JSON.parse(text);
   } catch (error) {
-    const why = whyNotJson(error);
+    const why = whyNotJson(error, text);
     return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {

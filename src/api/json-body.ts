@@ -23,7 +23,7 @@ export async function readJson<T extends z.ZodType>(
   try {
     json = text.trim() === "" ? null : JSON.parse(text);
   } catch (error) {
-    const why = whyNotJson(error);
+    const why = whyNotJson(error, text);
     return refuse("invalid_request", `The body is not JSON: ${why}.`, undefined, "invalid_json");
   }
   const parsed = parseInput(schema, json ?? {});
