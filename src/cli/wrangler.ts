@@ -91,6 +91,8 @@ function wranglerEnv(workspace: Workspace): NodeJS.ProcessEnv {
     WRANGLER_HIDE_BANNER: "true",
     WRANGLER_WRITE_LOGS: "false",
     WRANGLER_REGISTRY_PATH: join(workspace.dir, "registry"),
+    // It lets whoever reaches the port read and write all storage, without a key.
+    X_LOCAL_EXPLORER: "false",
     // Halves the time of a write-heavy run.
     X_LOCAL_OBSERVABILITY: "false",
   };

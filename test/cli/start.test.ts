@@ -63,6 +63,13 @@ test("serves with its settings, shows no secret, and stops on SIGINT", {
   expect(await list("sk-another-key")).toBe(200);
   expect(await list("sk-muster-local")).toBe(401);
 
+  // The local runtime's own door to all storage, which asks for no key.
+  for (const path of ["", "/api/workers", "/api/r2/buckets"]) {
+    const explorer = await fetch(new URL(`/cdn-cgi/local/explorer${path}`, urlIn(command)));
+    expect(explorer.status).toBe(404);
+    expect(await explorer.json()).toMatchObject({ error: { code: "not_found" } });
+  }
+
   const { groups, members } = family(command.pid);
   expect(members.some(({ command: line }) => line.includes("workerd"))).toBe(true);
   const shown = processes()
