@@ -51,10 +51,13 @@ test("serves with its settings, shows no secret, and stops on SIGINT", {
   const said = command.stdout();
   expect(said).toMatch(/Page +http:\/\/127\.0\.0\.1:\d+\/\n/);
   expect(said).toMatch(/Base URL +http:\/\/127\.0\.0\.1:\d+\/v1\n/);
-  expect(said).toContain(`API key    ${ODD_KEY}  (and 1 more)`);
+  expect(said).toContain("API key    the first of MUSTER_API_KEYS  (and 1 more)");
+  expect(said).toContain('"Authorization: Bearer $MUSTER_API_KEY"');
   expect(said).toContain("Upstream   the built-in simulator");
   expect(said).toContain("Warning: WEBHOOK_ALLOW_PRIVATE=1");
-  expect(said + command.stderr()).not.toContain(ODD_UPSTREAM_KEY);
+  for (const key of [ODD_UPSTREAM_KEY, ODD_KEY, "sk-another-key"]) {
+    expect(said + command.stderr()).not.toContain(key);
+  }
 
   const list = async (key: string) =>
     (await fetch(`${urlIn(command)}/batches`, { headers: { authorization: `Bearer ${key}` } }))
