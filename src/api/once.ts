@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import { log } from "../log.ts";
 import { projectStub } from "../stubs.ts";
+import { ENDPOINTS } from "../wire/batch.ts";
 import { readIdempotencyKey, TURN_MS } from "../wire/idempotency.ts";
 import { newSeed } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
@@ -23,14 +24,19 @@ const KEPT_HEADERS = ["content-type", "location"];
 /** Says that a POST made nothing: what is answered was made before. */
 export const REPLAYED = "idempotency-replayed";
 
+/** Doors that take forms: files, and parts of uploads. Single calls take them, too. */
+const FORMS = new RegExp(`^(/v1/files|/v1/uploads/[^/]+/parts|${ENDPOINTS.join("|")})$`);
+
 /** Doors that take long bodies, and those that take forms, hash what they read and begin then. */
 function beginsItself(c: Context<AppEnv>): boolean {
-  const type = c.req.header("content-type") ?? "";
-  return (
-    c.req.path === "/v1/batches" ||
-    c.req.path === "/v1/messages/batches" ||
-    type.startsWith("multipart/form-data")
-  );
+  const { path } = c.req;
+  if (path === "/v1/batches" || path === "/v1/messages/batches") return true;
+  return FORMS.test(path) && isForm(c.req.header("content-type"));
+}
+
+/** Whether a body is a form. Each try has a boundary of its own, so its bytes tell nothing. */
+export function isForm(type = ""): boolean {
+  return /^\s*multipart\/form-data\b/i.test(type);
 }
 
 /** Whether a request says that it was sent before: the official client's own retry of it. */

@@ -15,7 +15,7 @@ import { type CallHeaders, callHeadersOf } from "../wire/call-headers.ts";
 import type { AppEnv } from "./auth.ts";
 import { readBytes } from "./body.ts";
 import { problemResponse } from "./errors.ts";
-import { sha256 } from "./once.ts";
+import { isForm, sha256 } from "./once.ts";
 import { refusal } from "./openapi.ts";
 import { type News, type Permit, takePermit } from "./permit.ts";
 
@@ -273,8 +273,8 @@ function headersOf(
 }
 
 function boundaryOf(type = ""): string | undefined {
-  if (!type.startsWith("multipart/form-data")) return undefined;
-  return /boundary="?([^";]+)/.exec(type)?.[1] ?? "-";
+  if (!isForm(type)) return undefined;
+  return /boundary="?([^";]+)/i.exec(type)?.[1] ?? "-";
 }
 
 function parse(bytes: Uint8Array): unknown {

@@ -300,6 +300,18 @@ describe("an upload with an Idempotency-Key", () => {
     expect(await stored()).toBe(before + 1);
   });
 
+  it("is one however its type is spelled", async () => {
+    const key = newKey();
+    const headers = {
+      "idempotency-key": key,
+      "content-type": FORM_TYPE.replace("form-data", "Form-Data"),
+    };
+    const first = await send(form("{}"), key);
+    const second = await call("/v1/files", { method: "POST", body: form("{}"), headers });
+    expect(second.status).toBe(200);
+    expect(await second.text()).toBe(await first.text());
+  });
+
   it.each([
     ["bytes", form("other")],
     ["name", form("{}", "b.jsonl")],
@@ -323,6 +335,16 @@ describe("an upload with an Idempotency-Key", () => {
     expect(await stored()).toBe(before);
     expect((await bodyOf(await call(`/v1/files/${first.id}/content`))).text).toBe("{}");
   });
+});
+
+it("keeps the answer of a request that calls its JSON a form", async () => {
+  const key = newKey();
+  const body = JSON.stringify({ name: key, url: HOOK, event_types: ["batch.completed"] });
+  const headers = { "idempotency-key": key, "content-type": FORM_TYPE };
+  const made = await Promise.all([1, 2].map(() => send("/v1/webhook_endpoints", body, headers)));
+  const [first, second] = await Promise.all(made.map((response) => response.text()));
+  expect(made.map(({ status }) => status)).toEqual([200, 200]);
+  expect(second).toBe(first);
 });
 
 /** The batch that a retry of a batch's request gets, that long after it. */
