@@ -22,6 +22,8 @@ import type { World } from "./world.ts";
 const CLAIM_BYTES = 1024 * 1024;
 /** A conversation with nothing to do is kept for at most this long; after that a pointer wakes one. */
 const IDLE_MS = 2_000;
+/** A pointer takes its time, so it is sent so long before there are calls; what is left is waited for. */
+const AHEAD_MS = 1_500;
 /** How often a conversation with free lanes asks whether there is something for them. */
 const POLL_MS = 500;
 
@@ -87,7 +89,7 @@ export class Dispatch {
     return this.#pointers.lostAtMs();
   }
 
-  /** The Limiter has nothing for this batch before this time. */
+  /** The Limiter has nothing for this batch before this time, or only for who comes a little early. */
   blockedUntilMs(): number {
     // Of a clock that was ahead it says nothing.
     return this.#world.nowMs() < this.#blockedAtMs ? 0 : this.#blockedUntilMs;
@@ -160,7 +162,8 @@ export class Dispatch {
       this.#listeners.get(request.holder)?.();
       this.#listeners.delete(request.holder);
       this.#blockedAtMs = this.#world.nowMs();
-      this.#blockedUntilMs = turn.retryInMs === null ? 0 : this.#blockedAtMs + turn.retryInMs;
+      const blockedMs = turn.retryInMs === null ? 0 : turn.retryInMs - AHEAD_MS;
+      this.#blockedUntilMs = blockedMs > 0 ? this.#blockedAtMs + blockedMs : 0;
       this.wake(this.#world.nowMs());
     }
     if (!end && request.leaving && !this.#leaving.has(request.holder)) {

@@ -14,6 +14,8 @@ import { type Ask, type Grant, HORIZON_MS, type Hold, isGone, type Quota } from 
 
 /** A batch that is to come later than this is called when calls are dealt to it. */
 const SOON_MS = 150;
+/** While calls in flight may give tokens back, to wait for tokens is to ask this often. */
+const REFUND_RETRY_MS = 5_000;
 /** When the calls in flight are at their limit: a batch is called before, unless that is lost. */
 export const FULL_RETRY_MS = 10_000;
 
@@ -69,6 +71,9 @@ export function admit(
       // The first that must wait says when to come; those behind it come later still.
       blockedBy = "rate";
       retryInMs = atMs - nowMs - HORIZON_MS / 2;
+      // What is in flight may give most of what was reserved for it back.
+      if (limits.tokens && inFlight + startInMs.length > 0)
+        retryInMs = Math.min(retryInMs, Math.max(notBeforeMs - nowMs, REFUND_RETRY_MS));
       break;
     }
     // By the buckets as they are: what is kept for others is not taken from them yet.

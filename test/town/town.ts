@@ -46,6 +46,8 @@ export class Town {
   #holders = 0;
   /** Calls between objects, and between consumers and Batches. */
   rpcs = 0;
+  /** How long the queue takes to deliver. */
+  queueMs = 0;
   /** Part of them that fail: half of these before they did anything, half of them behind it. */
   lost = 0;
 
@@ -61,8 +63,12 @@ export class Town {
     vi.stubGlobal("fetch", (url: string, init: RequestInit) => this.#fetch(url, init));
   }
 
-  /** Opens a batch of tasks with these models. @returns its id. */
-  open(models: readonly string[], change: Partial<NewBatch> = {}): string {
+  /** Opens a batch of tasks with these models, `each` of them like that. @returns its id. */
+  open(
+    models: readonly string[],
+    change: Partial<NewBatch> = {},
+    each: Partial<NewTask> = {},
+  ): string {
     this.#opened += 1;
     const number = this.#opened;
     const batchId = `batch_${number.toString(16).padStart(32, "0")}`;
@@ -74,7 +80,7 @@ export class Town {
       expires_at: nowMs + 86_400_000,
       ...change,
     };
-    const tasks = models.map((model, index) => taskOf(batchId, model, index));
+    const tasks = models.map((model, index) => ({ ...taskOf(batchId, model, index), ...each }));
     const size = { tasks: tasks.length, bytes: 0 };
     this.project(batch.project).addBatch(batchId, batch.endpoint, null, size, nowMs);
     const engine = this.#engine(batchId);
@@ -192,8 +198,12 @@ export class Town {
         }),
       sendPointers: (messages) =>
         this.#rpc(() => {
-          for (const { body } of messages) this.#queue.push(body);
-          this.#serve();
+          const deliver = () => {
+            for (const { body } of messages) this.#queue.push(body);
+            this.#serve();
+          };
+          if (this.queueMs > 0) setTimeout(deliver, this.queueMs);
+          else deliver();
         }),
       fileSize: nothing,
       readFile: nothing,
