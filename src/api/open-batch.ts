@@ -6,13 +6,13 @@ import { batchStub, projectStub } from "../stubs.ts";
 import { isSecret, newSecret } from "../webhooks/sign.ts";
 import { type BatchObject, windowMs } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
-import { newBatchId } from "../wire/ids.ts";
+import { newBatchId, ownInputFileId } from "../wire/ids.ts";
 import type { Quotas } from "../wire/quota.ts";
 import type { NewTask } from "../wire/request.ts";
 import type { Asked } from "./asked-batch.ts";
 import type { Turn } from "./once.ts";
 
-/** The batch, and whether it was there before. */
+/** The batch, and whether an earlier request asked for it and got as far as the index at least. */
 export interface Opened {
   batch: BatchObject;
   again: boolean;
@@ -53,11 +53,12 @@ export async function openBatch(
     }
   }
   const index = projectStub(env, project);
+  let { inputFileId } = asked;
   let sourceKey: string | null = null;
   let inputSha256: string | null = bodySha256;
   let tasks = asked.tasks?.length ?? asked.announced ?? 0;
-  if (asked.inputFileId !== null) {
-    const file = await index.getFile(asked.inputFileId);
+  if (inputFileId !== null) {
+    const file = await index.getFile(inputFileId);
     if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
     sourceKey = file.value.r2_key;
     inputSha256 = file.value.sha256;
@@ -77,13 +78,22 @@ export async function openBatch(
   const added = await index.addBatch(made, asked.endpoint, fingerprint, isRetry, size, quotas);
   if (!added.ok) return added;
   const id = added.value;
+  if (id !== made && inputFileId === ownInputFileId(made)) {
+    // The earlier request kept the same body under its batch's name. Whoever opens the batch, that
+    // is the file it reads: the one that goes when it is deleted.
+    const kept = await index.getFile(ownInputFileId(id));
+    if (kept.ok) {
+      inputFileId = kept.value.id;
+      sourceKey = kept.value.r2_key;
+    }
+  }
   const nowMs = Date.now();
   const batch: NewBatch = {
     project,
     batch_id: id,
     upstream: config.upstreams[0]?.name ?? "",
     endpoint: asked.endpoint,
-    input_file_id: asked.inputFileId,
+    input_file_id: inputFileId,
     completion_window: options.completion_window,
     metadata: options.metadata ? JSON.stringify(options.metadata) : null,
     max_concurrency: options.max_concurrency ?? null,

@@ -135,8 +135,8 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
       turn,
       quotas,
     );
-    // Nobody needs the file: there is no batch, or it is another one's request come again.
-    if (inputFileId !== null && (!opened.ok || opened.value.again)) {
+    // Nobody needs the file: there is no batch, or it reads the one of another try.
+    if (inputFileId !== null && !(opened.ok && opened.value.batch.input_file_id === inputFileId)) {
       await index.removeFile(inputFileId);
     }
     if (!opened.ok) return problemResponse(c, opened.problem);

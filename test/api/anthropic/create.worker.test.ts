@@ -2,8 +2,8 @@ import { env, exports } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
 import type { BatchObject } from "../../../src/wire/batch.ts";
 import type { FileObject } from "../../../src/wire/file.ts";
-import { batchIdOf } from "../../../src/wire/ids.ts";
-import { bodyOf, call, digestOf, unique, until } from "../../support/worker/client.ts";
+import { batchIdOf, ownInputFileId } from "../../../src/wire/ids.ts";
+import { bodyOf, call, digestOf, look, unique, until } from "../../support/worker/client.ts";
 import {
   ask,
   BATCHES,
@@ -15,6 +15,7 @@ import {
   request,
   resultsOf,
 } from "../../support/worker/messages.ts";
+import { newBatch, unopen } from "../../support/worker/store.ts";
 
 const one = (params: object = {}) => request("a", "never called", params);
 
@@ -255,6 +256,28 @@ describe("a body too long for one RPC", () => {
     await ask(`${BATCHES}/${first.id}/cancel`, { method: "POST" });
     await endOf(first.id);
     await ask(`${BATCHES}/${first.id}`, { method: "DELETE" });
+    await until(inFiles, (count) => count === before);
+  });
+
+  it.each([
+    ["with the file that its first try kept", true],
+    ["with its own, where that one is gone", false],
+  ])("opens the batch that its first try did not, %s", { timeout: 120_000 }, async (_, kept) => {
+    const before = await inFiles();
+    const { id } = await opened(requests);
+    const first = ownInputFileId(batchIdOf(id));
+    await unopen(newBatch({ batch_id: batchIdOf(id) }));
+    if (!kept) await call(`/v1/files/${first}`, { method: "DELETE" });
+    const retry = await create(requests, {}, { "x-stainless-retry-count": "1" });
+    expect(await retry.json()).toMatchObject({ id });
+    const { input_file_id } = await look(batchIdOf(id));
+    if (kept) expect(input_file_id).toBe(first);
+    else expect(input_file_id).not.toBe(first);
+    expect(await inFiles()).toBe(before + 1);
+    expect((await endOf(id)).request_counts).toMatchObject({ succeeded: 40 });
+    expect((await call(`/v1/files/${input_file_id}/content`)).status).toBe(200);
+    await ask(`${BATCHES}/${id}`, { method: "DELETE" });
+    if (!kept) await call(`/v1/files/${input_file_id}`, { method: "DELETE" });
     await until(inFiles, (count) => count === before);
   });
 });

@@ -10,7 +10,7 @@ import { addTasks } from "../../../src/batch/store/intake.ts";
 import { Store } from "../../../src/batch/store/store.ts";
 import { readConfig } from "../../../src/config.ts";
 import type { Verdict } from "../../../src/core/outcome.ts";
-import { batchStub } from "../../../src/stubs.ts";
+import { batchStub, projectStub } from "../../../src/stubs.ts";
 import { newBatchId } from "../../../src/wire/ids.ts";
 
 /** The retry rules of store tests. */
@@ -113,6 +113,19 @@ export async function tamper(
     storage.sql.exec(statement, ...bindings);
   });
   await evictDurableObject(stub);
+}
+
+/** Takes a batch back to where it is in its project's index, and was never opened. */
+export async function unopen(batch: NewBatch): Promise<void> {
+  const stub = stubOf(batch);
+  await runInDurableObject(stub, async (_, { storage }) => {
+    await storage.deleteAlarm();
+    await storage.deleteAll();
+  });
+  await evictDurableObject(stub);
+  await runInDurableObject(projectStub(env, batch.project), (_, { storage }) => {
+    storage.sql.exec("DELETE FROM digest WHERE batch_id = ?", batch.batch_id);
+  });
 }
 
 /** A report of an attempt with a verdict. */
