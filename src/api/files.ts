@@ -9,7 +9,7 @@ import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
 import { viewOfFile } from "./file-view.ts";
 import { onFiles, refusal, refusals } from "./openapi.ts";
-import { lines, streamOf } from "./results.ts";
+import { allPages, lines, streamOf } from "./results.ts";
 
 /** GET /v1/files, and GET and DELETE of one; create-file.ts makes them. */
 export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
@@ -83,8 +83,10 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     const { r2_key, batch_id, kind } = found.value;
     const headers = { "content-type": "application/jsonl" };
     if (batch_id !== null && kind !== null) {
-      const pieces = lines(c.env, { project, batch_id }, kind);
-      return c.body(streamOf(pieces), 200, headers) as never;
+      // Its batch may be gone already, and it is taken out of the index a moment later.
+      const pages = await allPages(c.env, { project, batch_id }, kind);
+      if (!pages.ok) return refused(c, noSuch("file", id).problem);
+      return c.body(streamOf(lines(pages.value)), 200, headers) as never;
     }
     const stored = r2_key === null ? null : await c.env.FILES.get(r2_key);
     if (stored === null) return refused(c, noSuch("file", id).problem);

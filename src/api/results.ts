@@ -5,7 +5,7 @@ import type { OutcomeKind, OutcomeRow } from "../batch/store/outcomes.ts";
 import { etagOf } from "../core/etag.ts";
 import { batchStub } from "../stubs.ts";
 import { type BatchObject, type Endpoint, hasEnded } from "../wire/batch.ts";
-import type { Result } from "../wire/errors.ts";
+import { ok, type Result } from "../wire/errors.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { outputLine, type Summary, summary } from "../wire/results.ts";
 import type { AppEnv } from "./auth.ts";
@@ -80,7 +80,7 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
     const next = page.value.rows[0]?.seq ?? Number.MAX_SAFE_INTEGER;
     const start = typeof first === "number" ? first : next - 1;
     const pieces = jsonl
-      ? lines(c.env, ref, "all", start)
+      ? lines(pages(c.env, ref, "all", start))
       : summaryPieces(c.env, ref, batch.endpoint, batch.request_counts.total, start);
     return c.body(streamOf(pieces), 200, { ...headers, etag }) as never;
   });
@@ -110,7 +110,7 @@ function readPage(
 }
 
 /** Every outcome of a kind after a seq, page by page, in input order. */
-export async function* pages(
+async function* pages(
   env: Env,
   ref: BatchRef,
   kind: OutcomeKind,
@@ -125,16 +125,32 @@ export async function* pages(
   }
 }
 
-/** Output lines as text, a page at a time. */
-export async function* lines(
+/**
+ * Every outcome of a kind, page by page, in input order. The first page is read before this answers,
+ * so that what is not there any more is a refusal, and not a stream that breaks off.
+ */
+export async function allPages(
   env: Env,
   ref: BatchRef,
   kind: OutcomeKind,
-  afterSeq = -1,
-): AsyncGenerator<string> {
-  for await (const rows of pages(env, ref, kind, afterSeq)) {
-    yield rows.map(({ line }) => `${line}\n`).join("");
-  }
+): Promise<Result<AsyncGenerator<OutcomeRow[]>>> {
+  const first = await readPage(env, ref, kind, -1, PAGE_ROWS);
+  return first.ok ? ok(goOn(env, ref, kind, first.value)) : first;
+}
+
+async function* goOn(
+  env: Env,
+  ref: BatchRef,
+  kind: OutcomeKind,
+  { rows, nextAfter }: ResultsPage,
+): AsyncGenerator<OutcomeRow[]> {
+  yield rows;
+  if (nextAfter !== null) yield* pages(env, ref, kind, nextAfter);
+}
+
+/** Output lines as text, a page at a time. */
+export async function* lines(pages: AsyncGenerator<OutcomeRow[]>): AsyncGenerator<string> {
+  for await (const rows of pages) yield rows.map(({ line }) => `${line}\n`).join("");
 }
 
 /** The summary as pieces of JSON: the successes, then the errors, then the counts of both. */

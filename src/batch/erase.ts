@@ -38,13 +38,19 @@ export function erase(store: Store, kinds: readonly ("output" | "error")[], nowM
   });
 }
 
+/** When outcomes of a kind were deleted; of all of them, the first that were. Null for not yet. */
+export function erasedAtMs(row: BatchRow, kind: OutcomeKind): number | null {
+  const times = {
+    output: [row.output_erased_at],
+    error: [row.error_erased_at],
+    all: [row.output_erased_at, row.error_erased_at],
+  }[kind].filter((time) => time !== null);
+  return times.length === 0 ? null : Math.min(...times);
+}
+
 /** Why the outcomes of a kind cannot be read any more; undefined while they can. */
 export function erasedProblem(row: BatchRow, kind: OutcomeKind): Result<never> | undefined {
-  const at = {
-    output: row.output_erased_at,
-    error: row.error_erased_at,
-    all: row.output_erased_at ?? row.error_erased_at,
-  }[kind];
+  const at = erasedAtMs(row, kind);
   if (at === null) return undefined;
   const when = new Date(at).toISOString();
   return refuse(

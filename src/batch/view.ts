@@ -1,6 +1,7 @@
 import { dollarsOf } from "../core/price.ts";
 import type { BatchError, BatchObject, TaskCounts } from "../wire/batch.ts";
 import { outputFileIds } from "../wire/ids.ts";
+import { erasedAtMs } from "./erase.ts";
 import type { BatchRow, ProgressRow } from "./schema.ts";
 
 const seconds = (ms: number) => Math.floor(ms / 1000);
@@ -65,6 +66,7 @@ export function viewOf(row: BatchRow, progress: ProgressRow): BatchObject {
       dedupe: row.dedupe === 1,
       pool: row.pool === 1,
       twins: progress.twins,
+      results_deleted_at: secondsOrNull(erasedAtMs(row, "all")),
       webhook: row.webhook_url === null ? null : { url: row.webhook_url },
     },
   };

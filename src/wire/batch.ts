@@ -306,6 +306,10 @@ export const batchObject = z
       dedupe: z.boolean(),
       pool: z.boolean(),
       twins: z.number().int().meta({ description: "Tasks that share the call of an earlier one." }),
+      results_deleted_at: at.meta({
+        description:
+          "When results were deleted before their batch, all or those of one file: it was deleted, or expired.",
+      }),
       webhook: z
         .object({
           url: z.string(),

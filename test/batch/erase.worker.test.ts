@@ -96,7 +96,10 @@ describe("output_expires_after", () => {
     }
     // The batch itself is kept: counts, usage, hashes, and what its files were called.
     const { completed_at, ...kept } = await look(batch.id);
-    expect(kept).toEqual({ ...batch, completed_at: undefined });
+    const { results_deleted_at } = kept.muster;
+    expect(results_deleted_at).toBeGreaterThanOrEqual(batch.completed_at ?? 0);
+    const muster = { ...batch.muster, results_deleted_at };
+    expect(kept).toEqual({ ...batch, muster, completed_at: undefined });
     expect(completed_at).toBeLessThan(batch.completed_at ?? 0);
     expect(await taskOf(batch.id)).toMatchObject({
       state: "succeeded",
@@ -146,6 +149,16 @@ describe("deleting an output file", () => {
     await remove(error);
     expect(await storedOf(batch.id)).toEqual({ inputs: 0, outcomes: 0 });
     expect((await look(batch.id)).request_counts).toEqual({ total: 2, completed: 1, failed: 1 });
+  });
+
+  it("that its batch was deleted with, and which is still in the index, is none", async () => {
+    const batch = await finished();
+    await tamper(stubOf(newBatch({ batch_id: batch.id })), "UPDATE batch SET removed_at = 1");
+    for (const id of filesOf(batch)) {
+      const response = await call(`/v1/files/${id}/content`);
+      expect(response.status).toBe(404);
+      expect((await errorOf(response)).message).toBe(`No file with id '${id}'.`);
+    }
   });
 
   it("is refused while its batch runs again", async () => {

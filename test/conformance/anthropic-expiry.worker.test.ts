@@ -55,3 +55,20 @@ it("a batch whose window is over has ended, with what was answered and expired f
     { custom_id: "c3", result: { type: "expired" } },
   ]);
 });
+
+it("a batch whose results have expired is archived, and has none to read", async () => {
+  const { id } = await client.messages.batches.create({
+    requests: [request("a", unique("a"))] as never,
+    output_expires_after: { anchor: "created_at", seconds: 3_600 },
+  } as never);
+  const ended = () => client.messages.batches.retrieve(id);
+  const end = await until(ended, ({ processing_status }) => processing_status === "ended");
+  expect(end.archived_at).toBeNull();
+  const stub = stubOf(newBatch({ batch_id: batchIdOf(id) }));
+  await tamper(stub, "UPDATE batch SET completed_at = completed_at - 3600000");
+  await stub.poke();
+  const archived = await until(ended, ({ archived_at }) => archived_at !== null);
+  expect(archived).toMatchObject({ processing_status: "ended", results_url: null });
+  expect(archived.request_counts).toEqual(end.request_counts);
+  await expect(client.messages.batches.results(id)).rejects.toThrow("No batch `results_url`");
+});

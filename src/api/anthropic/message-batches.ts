@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "zod";
+import type { OutcomeRow } from "../../batch/store/outcomes.ts";
 import { batchStub, projectStub } from "../../stubs.ts";
 import {
   messageBatch,
@@ -15,7 +16,7 @@ import type { BatchRef } from "../../wire/messages.ts";
 import type { AppEnv } from "../auth.ts";
 import { findBatch, refused } from "../batches.ts";
 import { addSchema, jsonLines } from "../openapi.ts";
-import { pages, streamOf } from "../results.ts";
+import { allPages, streamOf } from "../results.ts";
 import {
   anthropicRefusal,
   anthropicRefusals,
@@ -176,7 +177,7 @@ export function addMessageBatchRoutes(app: OpenAPIHono<AppEnv>): void {
         description: "One line a request, as a stream.",
         content: { [JSONL]: { schema: jsonLines("MessageBatchResult") } },
       },
-      404: anthropicRefusal("No such batch of messages, or no results of it yet."),
+      404: anthropicRefusal("No such batch of messages, no results of it yet, or none any more."),
       ...anthropicRefusals,
     },
   });
@@ -188,7 +189,9 @@ export function addMessageBatchRoutes(app: OpenAPIHono<AppEnv>): void {
       const message = `Batch ${id} has no results yet: its processing has not ended. Its results_url is set once it has.`;
       return refused(c, refuse("not_found", message).problem);
     }
-    const lines = resultLines(c.env, found.value.ref);
+    const pages = await allPages(c.env, found.value.ref, "all");
+    if (!pages.ok) return refused(c, pages.problem);
+    const lines = resultLines(pages.value);
     return c.body(streamOf(lines), 200, { "content-type": JSONL }) as never;
   });
 }
@@ -205,8 +208,8 @@ async function find(
   return ok({ batch: found.value, ref: { project, batch_id } });
 }
 
-async function* resultLines(env: Env, ref: BatchRef): AsyncGenerator<string> {
-  for await (const rows of pages(env, ref, "all", -1)) {
+async function* resultLines(pages: AsyncGenerator<OutcomeRow[]>): AsyncGenerator<string> {
+  for await (const rows of pages) {
     yield rows.map(({ ok, line }) => `${resultLineOf(line, ok === 1)}\n`).join("");
   }
 }

@@ -25,8 +25,13 @@ export const messageBatch = z
     expires_at: time,
     ended_at: time.nullable(),
     cancel_initiated_at: time.nullable(),
-    archived_at: z.null().meta({ description: "Never: results are kept as long as their batch." }),
-    results_url: z.string().nullable().meta({ description: "Absolute; null until the end." }),
+    archived_at: time.nullable().meta({
+      description:
+        "When results were deleted before their batch: a file of theirs was deleted, or expired.",
+    }),
+    results_url: z.string().nullable().meta({
+      description: "Absolute; null until the end, and once results were deleted.",
+    }),
     muster: z
       .object({ webhook: z.object({ url: z.string(), secret: z.string() }) })
       .optional()
@@ -60,7 +65,7 @@ export function messageBatchOf(batch: BatchObject, origin: string): MessageBatch
   const status = processingStatus(batch.status);
   const ended = status === "ended";
   const endedAt = batch.completed_at ?? batch.expired_at ?? batch.cancelled_at ?? batch.failed_at;
-  const { counts, webhook } = batch.muster;
+  const { counts, webhook, results_deleted_at: deletedAt } = batch.muster;
   const { succeeded, failed, cancelled, expired } = counts;
   return {
     id,
@@ -79,8 +84,8 @@ export function messageBatchOf(batch: BatchObject, origin: string): MessageBatch
     expires_at: rfc3339(batch.expires_at ?? batch.created_at),
     ended_at: ended && endedAt !== null ? rfc3339(endedAt) : null,
     cancel_initiated_at: batch.cancelling_at === null ? null : rfc3339(batch.cancelling_at),
-    archived_at: null,
-    results_url: ended ? `${origin}/v1/messages/batches/${id}/results` : null,
+    archived_at: deletedAt === null ? null : rfc3339(deletedAt),
+    results_url: ended && deletedAt === null ? `${origin}/v1/messages/batches/${id}/results` : null,
     // Anthropic's object has no place for it, and it is told nowhere else.
     ...(webhook?.secret !== undefined && {
       muster: { webhook: { url: webhook.url, secret: webhook.secret } },

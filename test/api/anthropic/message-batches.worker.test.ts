@@ -86,6 +86,31 @@ describe("results", () => {
     await cancel(id);
   });
 
+  it.each([
+    ["output", "output_file_id"],
+    ["error", "error_file_id"],
+  ] as const)(
+    "that were deleted with the %s file are a 404, and the batch says when",
+    async (_, file) => {
+      const { id } = await opened([request("a", unique("a")), request("b", unique("[400]"))]);
+      await endOf(id);
+      const before: BatchObject = await (await call(`/v1/batches/${id}`)).json();
+      await call(`/v1/files/${before[file]}`, { method: "DELETE" });
+      const response = await ask(`${BATCHES}/${id}/results`);
+      expect(response.status).toBe(404);
+      expect((await refusalOf(response)).error).toMatchObject({
+        type: "not_found_error",
+        message: expect.stringContaining("were deleted at"),
+      });
+      const batch = await lookAt(id);
+      expect(batch).toMatchObject({ processing_status: "ended", results_url: null });
+      expect(batch.request_counts).toMatchObject({ succeeded: 1, errored: 1 });
+      expect(Date.parse(batch.archived_at ?? "")).toBeGreaterThanOrEqual(
+        Date.parse(batch.ended_at ?? ""),
+      );
+    },
+  );
+
   it("keep the upstream's bytes, on one line", async () => {
     const end = await endOf((await opened([request("a", unique("[pretty]"))])).id);
     const response = await ask(new URL(end.results_url ?? "").pathname);

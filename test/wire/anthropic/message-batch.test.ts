@@ -5,7 +5,11 @@ import { batchIdOf, messageBatchId, newBatchId } from "../../../src/wire/ids.ts"
 
 const AT_S = 1_795_305_600;
 
-function batch(status: BatchStatus, change: Partial<BatchObject> = {}): BatchObject {
+function batch(
+  status: BatchStatus,
+  change: Partial<BatchObject> = {},
+  deletedAt: number | null = null,
+): BatchObject {
   const none = { completed_at: null, failed_at: null, expired_at: null, cancelled_at: null };
   return {
     id: "batch_0123456789abcdef0123456789abcdef",
@@ -15,7 +19,10 @@ function batch(status: BatchStatus, change: Partial<BatchObject> = {}): BatchObj
     cancelling_at: null,
     ...none,
     request_counts: { total: 10, completed: 4, failed: 3 },
-    muster: { counts: { succeeded: 4, failed: 3, cancelled: 2, expired: 1 } },
+    muster: {
+      counts: { succeeded: 4, failed: 3, cancelled: 2, expired: 1 },
+      results_deleted_at: deletedAt,
+    },
     ...change,
   } as BatchObject;
 }
@@ -58,11 +65,21 @@ describe("a batch of messages", () => {
         processing_status: "ended",
         request_counts: { processing: 0, succeeded: 4, errored: 3, canceled: 2, expired: 1 },
         ended_at: "2026-11-22T00:01:00.000Z",
+        archived_at: null,
         results_url:
           "https://muster.example/v1/messages/batches/msgbatch_0123456789abcdef0123456789abcdef/results",
       });
     },
   );
+
+  test("whose results were deleted says when, and where they were no more", () => {
+    expect(viewOf("completed", { completed_at: AT_S + 60 }, AT_S + 90)).toMatchObject({
+      processing_status: "ended",
+      request_counts: { processing: 0, succeeded: 4, errored: 3, canceled: 2, expired: 1 },
+      archived_at: "2026-11-22T00:01:30.000Z",
+      results_url: null,
+    });
+  });
 });
 
 test("a batch has two names, and each leads to its id", () => {
