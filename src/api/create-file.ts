@@ -66,8 +66,10 @@ export function addCreateFileRoute(app: OpenAPIHono<AppEnv>): void {
     const quotas = c.get("quotas");
     const announced = Number(c.req.header("content-length") ?? 0) - FORM_BYTES;
     const size = { bytes: Math.max(1, announced || 0), isGuess: true };
-    const room = await hasRoom(index, size, quotas);
-    if (!room.ok) return problemResponse(c, room.problem);
+    if (!once.hasKey) {
+      const room = await hasRoom(index, size, quotas);
+      if (!room.ok) return problemResponse(c, room.problem);
+    }
     const key = `files/${project}/${newFileId(once.seed)}`;
     await index.expectBytes(key);
     const received = await receiveForm(c.req.raw, c.env.FILES, key, RULES);

@@ -68,6 +68,16 @@ export class Once {
     this.#key = key;
   }
 
+  /** Whether the first answer to this request may be kept: what is done for it is looked up first. */
+  get hasKey(): boolean {
+    return this.#key !== undefined;
+  }
+
+  /** Whether this request may be one that was answered: by its key, or by what it says. */
+  get mayBeRepeated(): boolean {
+    return this.hasKey || saysRetry(this.#c);
+  }
+
   /** What a door makes its ids from that did not begin by itself: {@link once} did. */
   get making(): Pick<Turn, "seed" | "isRetry"> {
     if (this.#key === undefined) return { seed: this.seed, isRetry: saysRetry(this.#c) };

@@ -5,7 +5,8 @@ import type { Quotas } from "../wire/quota.ts";
 
 /**
  * Whether a project has room for what is about to be taken in, before its bytes are. Costs nothing
- * where there is no quota; what is made is held against the quotas again, in the transaction.
+ * where there is no quota; what is made is held against the quotas again, in the transaction. Not to
+ * be asked for a request that may be answered with what there is: that takes no room.
  */
 export async function hasRoom(
   project: DurableObjectStub<Project>,

@@ -88,10 +88,7 @@ export class Project extends DurableObject<Env> {
   ): Result<string> {
     const store = this.#opened();
     const nowMs = Date.now();
-    const before =
-      isRetry && fingerprint !== null
-        ? store.batchAskedWith(fingerprint, nowMs - RETRY_OF_MS)
-        : undefined;
+    const before = isRetry && fingerprint !== null ? this.batchAskedWith(fingerprint) : undefined;
     if (before !== undefined) return ok(before);
     if (!store.hasBatch(batchId)) {
       const room = this.#quotas.check({ batches: 1, ...size }, quotas, nowMs);
@@ -99,6 +96,11 @@ export class Project extends DurableObject<Env> {
       store.addBatch(batchId, endpoint, fingerprint, size, nowMs);
     }
     return ok(batchId);
+  }
+
+  /** The batch that a retry of a request is given, if there is one. */
+  batchAskedWith(fingerprint: string): string | undefined {
+    return this.#opened().batchAskedWith(fingerprint, Date.now() - RETRY_OF_MS);
   }
 
   /** Whether there is room for more, before the trouble of taking it. */

@@ -6,6 +6,7 @@ import {
   call,
   chatLine,
   errorOf,
+  FORM_TYPE,
   formBytes,
   post,
   postForm,
@@ -150,6 +151,25 @@ describe("open batches", () => {
     expect(((await again.json()) as BatchObject).id).toBe(first.id);
   });
 
+  it.each([
+    ["says that it is a retry", {}, { "x-stainless-retry-count": "1" }],
+    ["has the same key", { "idempotency-key": "first" }, {}],
+  ])("at Anthropic's door are there when the request %s", async (_, headers, again) => {
+    const { key } = await limited({ open_batches: 1 });
+    const body = (prompt: string) => JSON.stringify({ requests: [request("a", prompt)] });
+    const sent = { method: "POST", body: body(unique("[after an hour]")), headers };
+    const first: { id: string } = await (await ask(BATCHES, sent, key)).json();
+    const second = await ask(BATCHES, { ...sent, headers: { ...headers, ...again } }, key);
+    expect(second.status).toBe(200);
+    expect(second.headers.get("idempotency-replayed")).toBe("true");
+    expect(await second.json()).toMatchObject({ id: first.id });
+    for (const said of [{ "x-stainless-retry-count": "1" }, { "idempotency-key": "second" }]) {
+      const other = { method: "POST", body: body(unique("[after an hour]")), headers: said };
+      expect((await ask(BATCHES, other, key)).status).toBe(429);
+    }
+    expect(await batchesOf(key)).toHaveLength(1);
+  });
+
   it("are refused at Anthropic's door in its own shape", async () => {
     const { key } = await limited({ open_batches: 0 });
     const body = JSON.stringify({ requests: [request("a", unique("a"))] });
@@ -210,6 +230,42 @@ describe("stored bytes", () => {
     await expectRefused(uploads, "stored_bytes");
     const list: { data: [] } = await (await call("/v1/files", {}, key)).json();
     expect(list.data).toEqual([]);
+  });
+
+  it("that were kept for a key are answered again, and others with a key are refused", async () => {
+    const { project, key } = await limited({ stored_bytes: 5_000 });
+    const send = (content: string, name: string) => {
+      const body = formBytes([
+        { name: "purpose", content: "batch" },
+        { name: "file", filename: "a.jsonl", content },
+      ]);
+      const headers = { "content-type": FORM_TYPE, "idempotency-key": name };
+      return call("/v1/files", { method: "POST", body, headers }, key);
+    };
+    const first = await send("x".repeat(4_500), "first");
+    const again = await send("x".repeat(4_500), "first");
+    expect(again.status).toBe(200);
+    expect(again.headers.get("idempotency-replayed")).toBe("true");
+    expect(await again.text()).toBe(await first.text());
+    await expectRefused(await send("y".repeat(4_500), "second"), "stored_bytes");
+    expect(await filesInR2(project)).toBe(1);
+  });
+
+  it("of a long batch of messages are its own when it is asked for again", async () => {
+    const filler = "x".repeat(1_500_000);
+    const requests = Array.from({ length: 6 }, (_, n) =>
+      request(`r-${n}`, `${unique("[after an hour]")}${filler}`),
+    );
+    const body = JSON.stringify({ requests });
+    const { project, key } = await limited({ stored_bytes: body.length + 5_000_000 });
+    const first: { id: string } = await (await ask(BATCHES, { method: "POST", body }, key)).json();
+    const headers = { "x-stainless-retry-count": "1" };
+    const again = await ask(BATCHES, { method: "POST", body, headers }, key);
+    expect(again.status).toBe(200);
+    expect(await again.json()).toMatchObject({ id: first.id });
+    expect(await filesInR2(project)).toBe(1);
+    expect((await ask(BATCHES, { method: "POST", body }, key)).status).toBe(429);
+    expect(await filesInR2(project)).toBe(1);
   });
 
   it("are given back by what is deleted", async () => {

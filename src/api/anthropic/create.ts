@@ -62,8 +62,10 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
     const unserved = unservedBy(upstreams, "/v1/messages");
     let wrote = false;
     const quotas = c.get("quotas");
-    const room = await hasRoom(index, { batches: 1, tasks: 1 }, quotas);
-    if (!room.ok) return problemResponse(c, room.problem);
+    if (!once.mayBeRepeated) {
+      const room = await hasRoom(index, { batches: 1, tasks: 1 }, quotas);
+      if (!room.ok) return problemResponse(c, room.problem);
+    }
     const taken = await takeRequests(
       c.req.raw,
       // Without any, that is what is wrong, and not the model.
@@ -94,9 +96,14 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
     if (turn instanceof Response) return without(turn);
 
     let inputFileId: string | null = null;
+    let keeps = false;
     if (stored !== undefined) {
       const nowMs = Date.now();
-      const batchId = newBatchId(turn.seed);
+      // A retry's batch has its file, which takes no room anew.
+      const { fingerprint, isRetry } = turn;
+      const before =
+        isRetry && fingerprint !== null ? await index.batchAskedWith(fingerprint) : undefined;
+      const batchId = before ?? newBatchId(turn.seed);
       const added = await index.addFile(
         {
           id: ownInputFileId(batchId),
@@ -116,7 +123,8 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
       if (!added.ok) return without(problemResponse(c, added.problem));
       const kept = added.value;
       // It was there: an earlier try got as far as this, and its bytes are kept.
-      if (kept.r2_key !== key) await c.env.FILES.delete(key);
+      keeps = kept.r2_key === key;
+      if (!keeps) await c.env.FILES.delete(key);
       inputFileId = kept.id;
     }
     const opened = await openBatch(
@@ -135,8 +143,9 @@ export function addCreateMessageBatchRoute(app: OpenAPIHono<AppEnv>): void {
       turn,
       quotas,
     );
-    // Nobody needs the file: there is no batch, or it reads the one of another try.
-    if (inputFileId !== null && !(opened.ok && opened.value.batch.input_file_id === inputFileId)) {
+    // Nobody needs the file that this try kept: there is no batch, or it reads another try's.
+    const reads = opened.ok ? opened.value.batch.input_file_id : null;
+    if (keeps && inputFileId !== null && reads !== inputFileId) {
       await index.removeFile(inputFileId);
     }
     if (!opened.ok) return problemResponse(c, opened.problem);
