@@ -13,6 +13,7 @@ import { noSuch, type Problem, type Result } from "../wire/errors.ts";
 import { batchId, batchIdOf } from "../wire/ids.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
+import { fullPage } from "./full-page.ts";
 import { notModified, onBatches, refusal, refusals } from "./openapi.ts";
 import { taggedJson } from "./tagged.ts";
 
@@ -79,21 +80,24 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
   app.openapi(list, async (c) => {
     const { after, limit, status, search } = c.req.valid("query");
     const project = c.get("project");
-    const query = { after, limit, status, search };
-    const page = await projectStub(c.env, project).listBatches(query);
+    const index = projectStub(c.env, project);
+    const page = await fullPage(
+      limit,
+      (behind, count) =>
+        index.listBatches({ after: behind ?? after, limit: count, status, search }),
+      async (id) => {
+        const found = await findBatch(c.env, project, id);
+        return found.ok && matches(found.value, status, search) ? found.value : undefined;
+      },
+    );
     if (!page.ok) return refused(c, page.problem);
-    const found = await Promise.all(page.value.data.map((id) => findBatch(c.env, project, id)));
-    // An id whose batch is not open yet, or could not be opened, is not listed.
-    const data = found
-      .flatMap((batch) => (batch.ok ? [batch.value] : []))
-      .filter((batch) => matches(batch, status, search));
+    const { data, lastId, hasMore } = page.value;
     return taggedJson(c, {
       object: "list",
       data,
       first_id: data[0]?.id ?? null,
-      // Of the page, listed or not: the next one starts behind it.
-      last_id: page.value.data.at(-1) ?? null,
-      has_more: page.value.hasMore,
+      last_id: lastId ?? null,
+      has_more: hasMore,
     } satisfies BatchList);
   });
 

@@ -1,6 +1,17 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import type { BatchObject } from "../../src/wire/batch.ts";
-import { call, ended, look, OTHER_KEY, open, unique, until } from "../support/worker/client.ts";
+import {
+  call,
+  ended,
+  look,
+  OTHER_KEY,
+  open,
+  post,
+  unique,
+  until,
+} from "../support/worker/client.ts";
+import { newKey, newProject } from "../support/worker/organization.ts";
+import { newBatch, stubOf, tamper, unopened } from "../support/worker/store.ts";
 
 interface BatchList {
   object: string;
@@ -74,6 +85,36 @@ describe("the list of batches", () => {
   it("is empty for a project without batches", async () => {
     const response = await call("/v1/batches", {}, OTHER_KEY);
     expect(await response.json()).toMatchObject({ data: [], first_id: null, has_more: false });
+  });
+
+  it("is full although ids in the index have no batch, and ends where the index does", async () => {
+    const { id: project } = await newProject();
+    const key = (await newKey(project)).value;
+    const body = { model: "m", prompts: ["[after an hour]"] };
+    const made: string[] = [];
+    await unopened(project, 1);
+    for (const dead of [0, 60, 1]) {
+      const response = await post("/v1/batches", body, key);
+      made.unshift((await response.json<BatchObject>()).id);
+      await unopened(project, dead);
+    }
+    const page = async (query: string): Promise<BatchList> =>
+      (await call(`/v1/batches?${query}`, {}, key)).json();
+    const walked: string[] = [];
+    for (let after = ""; ; after = `&after=${walked.at(-1)}`) {
+      const { data, has_more } = await page(`limit=1${after}`);
+      if (!has_more && data.length === 0) break;
+      expect(data).toHaveLength(1);
+      walked.push(...data.map(({ id }) => id));
+    }
+    expect(walked).toEqual(made);
+    expect(await page("limit=3")).toMatchObject({ data: made.map((id) => ({ id })) });
+    // One that was deleted, and is still in the index.
+    const [newest = "", ...rest] = made;
+    const stub = stubOf(newBatch({ project, batch_id: newest }));
+    await tamper(stub, "UPDATE batch SET removed_at = 1");
+    const { data } = await page("limit=2");
+    expect(data.map(({ id }) => id)).toEqual(rest);
   });
 
   it("filters by status, and by a part of the id, the model or the metadata", async () => {

@@ -15,6 +15,7 @@ import { batchIdOf, messageBatchId } from "../../wire/ids.ts";
 import type { BatchRef } from "../../wire/messages.ts";
 import type { AppEnv } from "../auth.ts";
 import { findBatch, refused } from "../batches.ts";
+import { fullPage } from "../full-page.ts";
 import { addSchema, jsonLines } from "../openapi.ts";
 import { allPages, streamOf } from "../results.ts";
 import {
@@ -76,29 +77,41 @@ export function addMessageBatchRoutes(app: OpenAPIHono<AppEnv>): void {
       );
     }
     const project = c.get("project");
-    const page = await projectStub(c.env, project).listBatchesOf({
-      endpoint: "/v1/messages",
-      older: after_id && batchIdOf(after_id),
-      newer: before_id && batchIdOf(before_id),
+    const { origin } = new URL(c.req.url);
+    const index = projectStub(c.env, project);
+    const back = before_id !== undefined;
+    const name = back ? "before_id" : "after_id";
+    const given = before_id ?? after_id;
+    const page = await fullPage(
       limit,
-    });
+      async (behind, count) => {
+        const ids = await index.listBatchesOf({
+          endpoint: "/v1/messages",
+          ...{ older: undefined, newer: undefined },
+          [back ? "newer" : "older"]: behind ?? (given && batchIdOf(given)),
+          limit: count,
+        });
+        // The other way from a batch, the next one is the nearest to it.
+        return ids.ok && back ? ok({ ...ids.value, data: ids.value.data.toReversed() }) : ids;
+      },
+      async (id) => {
+        const found = await findBatch(c.env, project, id);
+        return found.ok ? messageBatchOf(found.value, origin) : undefined;
+      },
+    );
     if (!page.ok) {
-      const name = after_id === undefined ? "before_id" : "after_id";
       return refused(c, refuse("invalid_request", `${name}: ${page.problem.message}`).problem);
     }
-    const ids = page.value.data;
-    const found = await Promise.all(ids.map((id) => findBatch(c.env, project, id)));
-    const { origin } = new URL(c.req.url);
-    // An id whose batch is not open yet, or could not be opened, is not listed.
-    const data = found.flatMap((batch) => (batch.ok ? [messageBatchOf(batch.value, origin)] : []));
+    const { lastId, hasMore } = page.value;
+    const data = back ? page.value.data.toReversed() : page.value.data;
     // With nothing to list there may still be more beyond the page.
-    const unlisted = data.length === 0 ? ids.map(messageBatchId) : [];
+    const beyond = hasMore && lastId !== undefined ? messageBatchId(lastId) : null;
     return c.json(
       {
         data,
-        has_more: page.value.hasMore,
-        first_id: data[0]?.id ?? unlisted[0] ?? null,
-        last_id: data.at(-1)?.id ?? unlisted.at(-1) ?? null,
+        has_more: hasMore,
+        first_id: data[0]?.id ?? beyond,
+        last_id: data.at(-1)?.id ?? beyond,
       },
       200,
     );

@@ -31,6 +31,8 @@ import {
   request,
   resultsOf,
 } from "../../support/worker/messages.ts";
+import { newKey, newProject } from "../../support/worker/organization.ts";
+import { unopened } from "../../support/worker/store.ts";
 
 const HEX = "0190b0c0000070008000000000000000";
 const cancel = (id: string) => ask(`${BATCHES}/${id}/cancel`, { method: "POST" });
@@ -275,6 +277,35 @@ describe("a list", () => {
     const all = (await page("limit=1000")).ids;
     expect(all.slice(0, 4)).toEqual(made.filter((id) => id !== made[1]));
     expect(new Set(all).size).toBe(all.length);
+  });
+
+  it("is full in both directions although ids in the index have no batch", async () => {
+    const { id: project } = await newProject();
+    const key = (await newKey(project)).value;
+    const body = JSON.stringify({ requests: hanging(1) });
+    const made: string[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      await unopened(project, 3, "/v1/messages");
+      const response = await ask(BATCHES, { method: "POST", body }, key);
+      made.unshift((await response.json<MessageBatch>()).id);
+    }
+    await unopened(project, 3, "/v1/messages");
+    const page = async (query: string) => {
+      const list: { data: MessageBatch[]; has_more: boolean; first_id: string; last_id: string } =
+        await (await ask(`${BATCHES}?${query}`, {}, key)).json();
+      expect([list.first_id, list.last_id]).toEqual([list.data[0]?.id, list.data.at(-1)?.id]);
+      return { ids: list.data.map(({ id }) => id), hasMore: list.has_more };
+    };
+    const [newest, middle, oldest] = made;
+    expect(await page("limit=2")).toEqual({ ids: [newest, middle], hasMore: true });
+    expect(await page(`limit=1&after_id=${middle}`)).toEqual({ ids: [oldest], hasMore: false });
+    expect(await page(`limit=2&before_id=${oldest}`)).toEqual({
+      ids: [newest, middle],
+      hasMore: false,
+    });
+    expect(await page(`limit=1&before_id=${middle}`)).toEqual({ ids: [newest], hasMore: false });
+    expect(await page(`limit=1&before_id=${oldest}`)).toEqual({ ids: [middle], hasMore: true });
+    expect(await page("limit=4")).toEqual({ ids: made, hasMore: false });
   });
 
   it("is empty for a project that has none", async () => {

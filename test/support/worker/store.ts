@@ -11,7 +11,9 @@ import { Store } from "../../../src/batch/store/store.ts";
 import { readConfig } from "../../../src/config.ts";
 import type { Verdict } from "../../../src/core/outcome.ts";
 import { batchStub, projectStub } from "../../../src/stubs.ts";
+import type { Endpoint } from "../../../src/wire/batch.ts";
 import { newBatchId } from "../../../src/wire/ids.ts";
+import { UNBOUNDED } from "../../../src/wire/quota.ts";
 
 /** The retry rules of store tests. */
 export const RULES = { maxAttempts: 3, baseMs: 100, maxMs: 1_000 };
@@ -126,6 +128,20 @@ export async function unopen(batch: NewBatch): Promise<void> {
   await runInDurableObject(projectStub(env, batch.project), (_, { storage }) => {
     storage.sql.exec("DELETE FROM digest WHERE batch_id = ?", batch.batch_id);
   });
+}
+
+/** Puts batches into a project's index that are never opened. @returns their ids. */
+export async function unopened(
+  project: string,
+  count: number,
+  endpoint: Endpoint = "/v1/chat/completions",
+): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => newBatchId());
+  for (const id of ids) {
+    const size = { tasks: 1, bytes: 0 };
+    await projectStub(env, project).addBatch(id, endpoint, null, false, size, UNBOUNDED);
+  }
+  return ids;
 }
 
 /** A report of an attempt with a verdict. */
