@@ -1,4 +1,4 @@
-import { readTask } from "../batch/ingest.ts";
+import { EMPTY_FILE, readTask } from "../batch/ingest.ts";
 import { type ModelCheck, modelCheck } from "../config/model-check.ts";
 import type { Config } from "../config.ts";
 import { JsonlSplitter } from "../core/jsonl.ts";
@@ -8,6 +8,7 @@ import { ok, type Result, refuse } from "../wire/errors.ts";
 import { MAX_LINE_BYTES } from "../wire/request.ts";
 import type { Asked } from "./asked-batch.ts";
 import { type Rates, Tally } from "./tally.ts";
+import { wrongWebhook } from "./wrong-webhook.ts";
 
 /**
  * Checks what a batch would be opened with: every task, and not only the first that is wrong. A file
@@ -19,6 +20,8 @@ export async function dryRun(
   config: Config,
   asked: Asked,
 ): Promise<Result<BatchCheck>> {
+  const wrong = wrongWebhook(asked.options.webhook, config);
+  if (wrong !== undefined) return { ok: false, problem: wrong };
   const index = projectStub(env, project);
   const inMoney = asked.options.max_cost !== undefined;
   const check = modelCheck(config, asked.endpoint, inMoney);
@@ -43,6 +46,7 @@ export async function dryRun(
     };
     for await (const piece of stored.body) take(splitter.push(piece));
     take(splitter.end());
+    if (tally.isEmpty) tally.fault(EMPTY_FILE);
   }
   const { tasks } = await index.totals();
   const rates = await ratesInForce(env, tally.quotas());

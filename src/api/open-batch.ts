@@ -1,9 +1,8 @@
 import type { NewBatch } from "../batch/store/batch-row.ts";
 import { modelCheck } from "../config/model-check.ts";
 import { readConfig } from "../config.ts";
-import { checkTarget } from "../core/target.ts";
 import { batchStub, projectStub } from "../stubs.ts";
-import { isSecret, newSecret } from "../webhooks/sign.ts";
+import { newSecret } from "../webhooks/sign.ts";
 import { type BatchObject, windowMs } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { newBatchId, ownInputFileId } from "../wire/ids.ts";
@@ -11,6 +10,7 @@ import type { Quotas } from "../wire/quota.ts";
 import type { NewTask } from "../wire/request.ts";
 import type { Asked } from "./asked-batch.ts";
 import type { Turn } from "./once.ts";
+import { wrongWebhook } from "./wrong-webhook.ts";
 
 /** The batch, and whether an earlier request asked for it and got as far as the index at least. */
 export interface Opened {
@@ -43,15 +43,8 @@ export async function openBatch(
     return refuse("invalid_request", `${param}: ${fault.why}`, param, fault.code);
   }
   const webhook = options.webhook;
-  if (webhook !== undefined) {
-    const target = checkTarget(webhook.url, { allowPrivate: config.webhookAllowPrivate });
-    if (!target.ok)
-      return refuse("invalid_request", `webhook.url: ${target.reason}`, "webhook.url");
-    if (webhook.secret !== undefined && !isSecret(webhook.secret)) {
-      const takes = "webhook.secret takes whsec_ and the base64 of 24 to 64 bytes.";
-      return refuse("invalid_request", takes, "webhook.secret");
-    }
-  }
+  const wrong = wrongWebhook(webhook, config);
+  if (wrong !== undefined) return { ok: false, problem: wrong };
   const index = projectStub(env, project);
   let { inputFileId } = asked;
   let sourceKey: string | null = null;

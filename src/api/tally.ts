@@ -21,7 +21,7 @@ const COMPARED = 250_000;
 /** What is kept to, by quota: what is configured or was learned. Undefined is no limit. */
 export type Rates = ReadonlyMap<string, { rpm: number | undefined; tpm: number | undefined }>;
 /** The options of a batch that decide what it comes to. */
-export type Options = Pick<BatchOptions, "dedupe" | "pool">;
+export type Options = Pick<BatchOptions, "dedupe" | "pool" | "max_concurrency">;
 
 interface OfModel {
   tasks: number;
@@ -38,6 +38,8 @@ export class Tally {
   readonly #config: Config;
   readonly #endpoint: Endpoint;
   readonly #pool: boolean;
+  /** Calls of the batch in flight at most, by its own wish. */
+  readonly #maxConcurrency: number;
   readonly #models = new Map<string | undefined, OfModel>();
   readonly #errors: BatchError[] = [];
   readonly #ids = new Set<string>();
@@ -46,10 +48,11 @@ export class Tally {
   #errorsInAll = 0;
   #unbounded = false;
 
-  constructor(config: Config, endpoint: Endpoint, { dedupe, pool }: Options) {
+  constructor(config: Config, endpoint: Endpoint, { dedupe, pool, max_concurrency }: Options) {
     this.#config = config;
     this.#endpoint = endpoint;
     this.#pool = pool;
+    this.#maxConcurrency = max_concurrency ?? Number.POSITIVE_INFINITY;
     this.#bodies = dedupe ? new Set() : undefined;
   }
 
@@ -90,6 +93,11 @@ export class Tally {
   /** Counts more that are wrong, of which nothing else is known. */
   countFaults(more: number): void {
     this.#errorsInAll += more;
+  }
+
+  /** Whether nothing was there, right or wrong. */
+  get isEmpty(): boolean {
+    return this.#models.size === 0 && this.#errorsInAll === 0;
   }
 
   /** The names of the quotas that the models count against. */
@@ -194,8 +202,11 @@ export class Tally {
         tokens: load.tokens * more,
         outputTokens: load.outputTokens * more,
       };
-      const one = forecast(whole, limits);
-      if (one.ms > longest.ms) longest = one;
+      // The batch's own limit of calls in flight holds for its own calls, not for those before them.
+      const maxConcurrency = Math.min(limits.maxConcurrency, this.#maxConcurrency);
+      for (const one of [forecast(whole, limits), forecast(load, { ...limits, maxConcurrency })]) {
+        if (one.ms > longest.ms) longest = one;
+      }
     }
     return longest;
   }

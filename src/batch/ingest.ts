@@ -94,7 +94,7 @@ function commit(
       line: numbers[index] ?? null,
     });
   }
-  if (last && errors.length === 0 && store.progress().total === 0) errors.push(EMPTY);
+  if (last && errors.length === 0 && store.progress().total === 0) errors.push(EMPTY_FILE);
   errors.sort((a, b) => (a.line ?? 0) - (b.line ?? 0));
   if (errors.length > 0 && (last || errors.length >= MAX_ERRORS)) {
     fail(store, row, errors.slice(0, MAX_ERRORS), nowMs);
@@ -157,7 +157,8 @@ const MISSING: BatchError = {
   line: null,
 };
 
-const EMPTY: BatchError = {
+/** What is wrong with an input file without lines. */
+export const EMPTY_FILE: BatchError = {
   code: "empty_file",
   message: "The input file has no request lines.",
   param: "input_file_id",

@@ -38,7 +38,7 @@ export const batchCheck = z
         .meta({ description: "US dollars; null when a model has no price." }),
       finish_seconds: z.number().meta({
         description:
-          "Under the limits as they stand, with nothing else to do: the least that any order of calls needs.",
+          "Under the limits as they stand and the batch's max_concurrency, with nothing else to do: the least that any order of calls needs.",
       }),
       finish_seconds_behind_others: z.number().meta({
         description: "The same, behind everything of this project that waits now.",

@@ -2,7 +2,7 @@ import { env } from "cloudflare:workers";
 import { describe, expect, inject, it, vi } from "vitest";
 import { limiterStub } from "../../src/stubs.ts";
 import type { BatchCheck } from "../../src/wire/check.ts";
-import { call, chatLine, errorOf, post, unique, upload } from "../support/worker/client.ts";
+import { call, chatLine, ended, errorOf, post, unique, upload } from "../support/worker/client.ts";
 
 const DRY = "/v1/batches?dry_run=true";
 
@@ -143,12 +143,38 @@ describe("POST /v1/batches?dry_run=true", () => {
     logged.mockRestore();
   });
 
-  it("finds an empty file wrong", async () => {
-    const { id } = await upload("\n\n");
-    expect(await check({ input_file_id: id, endpoint: "/v1/responses" })).toMatchObject({
-      valid: false,
-      tasks: 0,
-    });
+  it.each([
+    ["blank lines", "\n\r\n  \n"],
+    ["nothing", ""],
+  ])("finds a file of %s wrong, in the words of a batch that failed of it", async (_, content) => {
+    const { id } = await upload(content);
+    const asked = { input_file_id: id, endpoint: "/v1/responses" };
+    const found = await check(asked);
+    expect(found).toMatchObject({ valid: false, tasks: 0, errors: { total: 1 } });
+    const opened: { id: string } = await (await post("/v1/batches", asked)).json();
+    const { status, errors } = await ended(opened.id);
+    expect(status).toBe("failed");
+    expect(found.errors.data).toEqual(errors?.data);
+  });
+
+  it.each([
+    [{ url: "ftp://x y" }, "webhook.url"],
+    [{ url: "https://hooks.example", secret: "nope" }, "webhook.secret"],
+  ])("refuses the webhook %o as opening does", async (webhook, param) => {
+    const body = { model: "m", prompts: ["a"], webhook };
+    const refusals = [await post(DRY, body), await post("/v1/batches", body)];
+    expect(refusals.map(({ status }) => status)).toEqual([400, 400]);
+    const [dry, real] = await Promise.all(refusals.map(errorOf));
+    expect(dry).toMatchObject({ param });
+    expect(dry).toEqual(real);
+  });
+
+  it("reckons with the batch's own max_concurrency", async () => {
+    const body = { model: "m", prompts: Array.from({ length: 20 }, String), max_tokens: 10 };
+    // A call with an answer of ten tokens is taken to last 650 ms, and fifty may be in flight.
+    expect((await check(body)).estimate.finish_seconds).toBe(0.7);
+    const held = await check({ ...body, max_concurrency: 2 });
+    expect(held.estimate).toMatchObject({ finish_seconds: 6.5, bound_by: "calls in flight" });
   });
 
   it("reckons with limits that were learned, as with those that are configured", async () => {
