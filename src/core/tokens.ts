@@ -4,6 +4,7 @@ type Loose = { readonly [key: string]: Loose } | null | undefined;
 /** Where calls of the OpenAI and Anthropic endpoints keep what the model reads. */
 const INPUT_FIELDS = ["messages", "input", "prompt", "instructions", "system", "tools"];
 const OUTPUT_FIELDS = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+const COMPLETIONS = /\/v1\/completions$/;
 const WITHOUT_OUTPUT = /\/(?:embeddings|moderations)$/;
 
 /** "1 token ~= 4 chars in English": OpenAI Help, "What are tokens and how to count them?". */
@@ -23,7 +24,7 @@ const SAMPLE_WINDOW_LENGTH = 256;
 export interface Estimate {
   /** Of what the model reads: an integer. */
   inputTokens: number;
-  /** What the body allows it to write, for all of its `n` answers; null when it says nothing. */
+  /** What the body allows it to write, for all of its answers; null when it says nothing. */
   outputTokens: number | null;
 }
 
@@ -124,11 +125,29 @@ function outputTokens(endpoint: string, body: unknown): number | undefined {
   const allowance = OUTPUT_FIELDS.map((field) => amount(call?.[field])).find(
     (tokens) => tokens !== undefined,
   );
-  return allowance === undefined ? undefined : allowance * Math.max(1, amount(call?.n) ?? 1);
+  return allowance === undefined ? undefined : allowance * answers(endpoint, call);
+}
+
+/**
+ * Answers that one call has written. By OpenAI's reference a completion has `best_of` of them
+ * written, of which `n` are shown, for each of its prompts.
+ */
+function answers(endpoint: string, call: Loose): number {
+  const shown = Math.max(1, amount(call?.n) ?? 1);
+  if (!COMPLETIONS.test(endpoint)) return shown;
+  return Math.max(shown, amount(call?.best_of) ?? 1) * prompts(call?.prompt);
+}
+
+/** Prompts of a completion: a text or a list of tokens is one, a list of either as many as it has. */
+function prompts(prompt: unknown): number {
+  if (!Array.isArray(prompt) || typeof prompt[0] === "number") return 1;
+  return Math.max(1, prompt.length);
 }
 
 function amount(value: unknown): number | undefined {
-  return typeof value === "number" && value >= 0 ? value : undefined;
+  if (typeof value !== "number" || !(value >= 0)) return undefined;
+  // JSON can say 1e999, and infinitely many times nothing would be no number.
+  return Math.min(value, Number.MAX_SAFE_INTEGER);
 }
 
 /** UTF-16 units outside the Latin blocks; of a long text, 16 windows speak for the whole. */

@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { estimateTokens, meanOutputAfter, tokensToReserve } from "../../src/core/tokens.ts";
+import {
+  estimateCall,
+  estimateTokens,
+  meanOutputAfter,
+  tokensToReserve,
+} from "../../src/core/tokens.ts";
 
 const CHAT = "/v1/chat/completions";
 
@@ -75,6 +80,34 @@ describe("output", () => {
 
   test("is reserved for each of n answers", () => {
     expect(chat("hi", { max_tokens: 100, n: 3 }) - chat("hi")).toBe(300);
+  });
+
+  test.each<[what: string, body: object, answers: number]>([
+    ["one text", { prompt: "hi" }, 1],
+    ["fifty texts", { prompt: Array.from({ length: 50 }, () => "hi") }, 50],
+    ["a list of tokens", { prompt: [5, 6, 7] }, 1],
+    ["lists of tokens", { prompt: [[5, 6, 7], [8]] }, 2],
+    ["no text at all", { prompt: [] }, 1],
+    ["no prompt", {}, 1],
+    ["n", { prompt: "hi", n: 3 }, 3],
+    ["best_of, of which one is shown", { prompt: "hi", best_of: 4 }, 4],
+    ["best_of, of which n are shown", { prompt: "hi", n: 2, best_of: 4 }, 4],
+    ["n beside a best_of of null", { prompt: "hi", n: 2, best_of: null }, 2],
+    ["n or best_of for each text", { prompt: ["hi", "ho"], n: 2, best_of: 5 }, 10],
+  ])("of completions is reserved for all that are written: %s", (_, body, answers) => {
+    const { outputTokens } = estimateCall("/v1/completions", { ...body, max_tokens: 20 });
+    expect(outputTokens).toBe(20 * answers);
+    expect(estimateCall("/v1/completions", body).outputTokens).toBeNull();
+  });
+
+  test("of chat knows neither several prompts nor best_of", () => {
+    const rest = { max_tokens: 100, best_of: 5, prompt: ["a", "b"] };
+    expect(estimateCall(CHAT, { messages: [], ...rest }).outputTokens).toBe(100);
+  });
+
+  test("of no tokens, infinitely often, is none", () => {
+    const body = JSON.parse('{"prompt":["a","b"],"max_tokens":0,"n":1e999,"best_of":1e999}');
+    expect(estimateCall("/v1/completions", body).outputTokens).toBe(0);
   });
 
   test("does not exist for embeddings and moderations", () => {
