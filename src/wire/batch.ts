@@ -38,11 +38,14 @@ export function hasEnded(status: BatchStatus): boolean {
   return ["completed", "failed", "expired", "cancelled"].includes(status);
 }
 
+/** By zod, so that its characters are counted as a value's are: those of Unicode, not of UTF-16. */
+const metadataKey = z.string().max(64);
+
 export const metadata = z
   .record(z.string(), z.string().max(512))
   .refine((pairs) => Object.keys(pairs).length <= 16, "at most 16 pairs")
   .refine(
-    (pairs) => Object.keys(pairs).every((key) => key.length <= 64),
+    (pairs) => Object.keys(pairs).every((key) => metadataKey.safeParse(key).success),
     "keys of at most 64 characters",
   )
   .meta({ maxProperties: 16, propertyNames: { maxLength: 64 } });

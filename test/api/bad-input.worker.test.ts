@@ -214,6 +214,18 @@ describe("what the message of a refusal says", () => {
     expect((await refusal({ model: "m", prompts: ["a"], metadata: long })).message).toContain("64");
   });
 
+  it("counts metadata in characters, whatever they take in memory", async () => {
+    const send = (key: number, value: number) =>
+      post("/v1/batches", {
+        model: "m",
+        prompts: [unique("emoji")],
+        metadata: { ["😀".repeat(key)]: "😀".repeat(value) },
+      });
+    expect((await send(64, 512)).status).toBe(202);
+    expect((await errorOf(await send(65, 512))).message).toContain("64 characters");
+    expect((await errorOf(await send(64, 513))).message).toContain("512 characters");
+  });
+
   it("counts the faults behind the first", async () => {
     const stream = { body: { ...body, stream: true } };
     const error = await refusal({ endpoint: CHAT, requests: [stream, request, stream, stream] });
