@@ -11,6 +11,7 @@ import {
 } from "../wire/batch.ts";
 import { noSuch, type Problem, type Result } from "../wire/errors.ts";
 import { batchId, batchIdOf } from "../wire/ids.ts";
+import { wholeInText } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
 import { fullPage } from "./full-page.ts";
@@ -61,7 +62,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     request: {
       query: z.object({
         after: z.string().transform(batchIdOf).optional(),
-        limit: z.coerce.number().int().min(1).max(100).default(20),
+        limit: wholeInText(1, 100).default(20),
         status: batchStatus.optional(),
         search: z.string().min(1).max(200).optional().meta({
           description: "A part of the id, the model or the metadata.",

@@ -5,6 +5,7 @@ import { projectStub } from "../stubs.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { expiresAfter, fileObject, MAX_FILE_BYTES } from "../wire/file.ts";
 import { newFileId } from "../wire/ids.ts";
+import { numberOf } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
 import { viewOfFile } from "./file-view.ts";
@@ -126,7 +127,7 @@ function keptMsOf(fields: ReadonlyMap<string, string>, retentionMs: number): Res
   if (anchor === undefined && given === undefined) return ok(retentionMs);
   const asked = expiresAfter.safeParse({
     anchor,
-    seconds: given?.trim() ? Number(given) : undefined,
+    seconds: numberOf(given),
   });
   if (asked.success) return ok(asked.data.seconds * 1000);
   const at = asked.error.issues[0]?.path[0] === "anchor" ? ANCHOR : SECONDS;

@@ -5,6 +5,7 @@ import { batchStub, projectStub } from "../stubs.ts";
 import { noSuch, type Result } from "../wire/errors.ts";
 import { anyPurpose, fileDeleted, fileList, fileObject } from "../wire/file.ts";
 import { fileId } from "../wire/ids.ts";
+import { wholeInText } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
 import { viewOfFile } from "./file-view.ts";
@@ -27,7 +28,7 @@ export function addFileRoutes(app: OpenAPIHono<AppEnv>): void {
     request: {
       query: z.object({
         after: z.string().optional(),
-        limit: z.coerce.number().int().min(1).max(10_000).default(10_000),
+        limit: wholeInText(1, 10_000).default(10_000),
         order: z.enum(["asc", "desc"]).default("desc"),
         purpose: anyPurpose.optional(),
       }),

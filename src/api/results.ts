@@ -8,6 +8,7 @@ import { type BatchObject, type Endpoint, hasEnded } from "../wire/batch.ts";
 import { ok, type Result } from "../wire/errors.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { outputLine, type Summary, summary } from "../wire/results.ts";
+import { wholeInText } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
 import { failureOf, readLine, successOf } from "./entries.ts";
@@ -33,7 +34,7 @@ export function addResultsRoute(app: OpenAPIHono<AppEnv>): void {
       params: idParams,
       query: z.object({
         after: z.string().optional().meta({ description: "A task_id: what comes after it." }),
-        limit: z.coerce.number().int().min(1).max(10_000).optional(),
+        limit: wholeInText(1, 10_000).optional(),
       }),
     },
     responses: {

@@ -9,9 +9,13 @@ import { TASK_STATES } from "../core/task.ts";
 import { batchStub } from "../stubs.ts";
 import { outputLine } from "../wire/results.ts";
 import { attempt, type TaskObject, type TaskSummary, taskList, taskObject } from "../wire/task.ts";
+import { wholeInText } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
 import { onBatches, refusal, refusals } from "./openapi.ts";
+
+/** Higher than any: a file of 200 MiB has no such many lines. */
+const MAX_INDEX = 1_000_000_000;
 
 /** GET /v1/batches/{id}/tasks, GET /v1/batches/{id}/tasks/{custom_id}. */
 export function addTaskRoutes(app: OpenAPIHono<AppEnv>): void {
@@ -28,8 +32,8 @@ export function addTaskRoutes(app: OpenAPIHono<AppEnv>): void {
         search: z.string().min(1).max(200).optional().meta({
           description: "A part of the task_id, the request's JSON or the output line.",
         }),
-        after: z.coerce.number().int().min(-1).default(-1).meta({ description: "An index." }),
-        limit: z.coerce.number().int().min(1).max(200).default(50),
+        after: wholeInText(-1, MAX_INDEX).default(-1).meta({ description: "An index." }),
+        limit: wholeInText(1, 200).default(50),
       }),
     },
     responses: {

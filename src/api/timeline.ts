@@ -4,6 +4,7 @@ import type { TimelineCursor } from "../batch/store/timeline.ts";
 import { msOf } from "../core/latency-bins.ts";
 import { batchStub } from "../stubs.ts";
 import { timeline } from "../wire/task.ts";
+import { wholeInText } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { findBatch, idParams, refused } from "./batches.ts";
 import { onBatches, refusal, refusals } from "./openapi.ts";
@@ -21,7 +22,7 @@ export function addTimelineRoute(app: OpenAPIHono<AppEnv>): void {
     request: {
       params: idParams,
       query: z.object({
-        step_ms: z.coerce.number().int().min(100).max(86_400_000).default(1_000),
+        step_ms: wholeInText(100, 86_400_000).default(1_000),
         after: z
           .string()
           .regex(/^[0-9]{1,15}-[0-9]{1,15}$/, "takes the next_after of an earlier answer")

@@ -24,6 +24,7 @@ import {
   type WebhookEndpoint,
   webhookEndpoint,
 } from "../wire/webhook-endpoint.ts";
+import { wholeInText } from "../wire/whole.ts";
 import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
 import { attemptView } from "./deliveries.ts";
@@ -62,7 +63,7 @@ function addReading(app: OpenAPIHono<AppEnv>): void {
       query: z.object({
         // The official client writes a null as nothing.
         after: z.string().optional(),
-        limit: z.coerce.number().int().min(1).max(100).default(20),
+        limit: wholeInText(1, 100).default(20),
       }),
     },
     responses: { 200: answer("A page of endpoints.", endpointList), ...refusals },

@@ -3,6 +3,7 @@ import { MOST_DOLLARS, nanosOf } from "../core/price.ts";
 import { expiresAfter } from "./file.ts";
 import { customId } from "./ids.ts";
 import { strict } from "./strict.ts";
+import { whole } from "./whole.ts";
 
 /** Batches as clients see them: OpenAI's object, with what is Muster's own in `muster`. */
 
@@ -71,12 +72,6 @@ export const webhook = strict({
 
 /** What becomes of a task whose consumer was lost: it is called again, or it fails. */
 export const onUnknown = z.enum(["retry", "fail"], { error: "retry or fail" });
-
-/** A whole number; whatever is wrong with it, both of its bounds are told. */
-function whole(least: number, most: number) {
-  const takes = `takes a whole number, ${least} to ${most}`;
-  return z.number(takes).int(takes).min(least, takes).max(most, takes);
-}
 
 /** Calls of one batch in flight at most. */
 export const maxConcurrency = whole(1, 10_000);

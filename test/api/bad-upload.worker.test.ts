@@ -54,7 +54,7 @@ describe("an upload that is refused", () => {
       "expires_after[anchor]",
       [purpose, { name: "expires_after[seconds]", content: "3600" }, file],
     ],
-    ...["3599", "2592001", "", "soon", "3600.5", "-3600"].map(
+    ...["3599", "2592001", "", "soon", "3600.5", "-3600", "0xe10", "3.6e3", " 3600", "+3600"].map(
       (seconds): [string, string, Parameters<typeof formBytes>[0]] => [
         `seconds are '${seconds}'`,
         "expires_after[seconds]",

@@ -116,9 +116,9 @@ describe("describeIssue", () => {
   });
 
   test.each<[object, string]>([
-    [{ max_concurrency: 0 }, "max_concurrency: takes a whole number, 1 to 10000."],
-    [{ max_concurrency: 1.5 }, "max_concurrency: takes a whole number, 1 to 10000."],
-    [{ priority: 101 }, "priority: takes a whole number, 1 to 100."],
+    [{ max_concurrency: 0 }, "max_concurrency: takes a whole number from 1 to 10000."],
+    [{ max_concurrency: 1.5 }, "max_concurrency: takes a whole number from 1 to 10000."],
+    [{ priority: 101 }, "priority: takes a whole number from 1 to 100."],
     [{ prompts: [] }, "prompts: at least 1 element."],
     [{ model: "" }, "model: at least 1 character."],
     [{ metadata: { team: "x".repeat(513) } }, "metadata.team: at most 512 characters."],

@@ -13,6 +13,7 @@ import { type BatchObject, hasEnded } from "../../wire/batch.ts";
 import { noSuch, ok, type Result, refuse } from "../../wire/errors.ts";
 import { batchIdOf, messageBatchId } from "../../wire/ids.ts";
 import type { BatchRef } from "../../wire/messages.ts";
+import { wholeInText } from "../../wire/whole.ts";
 import type { AppEnv } from "../auth.ts";
 import { findBatch, refused } from "../batches.ts";
 import { fullPage } from "../full-page.ts";
@@ -57,7 +58,7 @@ export function addMessageBatchRoutes(app: OpenAPIHono<AppEnv>): void {
       query: z.object({
         after_id: z.string().optional().meta({ description: "The page behind this batch." }),
         before_id: z.string().optional().meta({ description: "The page before this batch." }),
-        limit: z.coerce.number().int().min(1).max(1000).default(20),
+        limit: wholeInText(1, 1000).default(20),
       }),
     },
     responses: {

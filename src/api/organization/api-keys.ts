@@ -17,6 +17,7 @@ import {
 } from "../../wire/api-key.ts";
 import type { Result } from "../../wire/errors.ts";
 import { newApiKeyId } from "../../wire/ids.ts";
+import { wholeInText } from "../../wire/whole.ts";
 import type { AppEnv } from "../auth.ts";
 import { refused } from "../batches.ts";
 import { problemResponse } from "../errors.ts";
@@ -48,7 +49,7 @@ function addReading(app: OpenAPIHono<AppEnv>): void {
       params: ofProject,
       query: z.object({
         after: z.string().optional(),
-        limit: z.coerce.number().int().min(1).max(100).default(20),
+        limit: wholeInText(1, 100).default(20),
       }),
     },
     responses: { 200: answer("A page of keys.", apiKeyList), ...noProject, ...adminRefusals },

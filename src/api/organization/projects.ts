@@ -9,6 +9,7 @@ import {
   projectList,
   projectObject,
 } from "../../wire/project.ts";
+import { wholeInText } from "../../wire/whole.ts";
 import type { AppEnv } from "../auth.ts";
 import { refused } from "../batches.ts";
 import { problemResponse } from "../errors.ts";
@@ -36,7 +37,7 @@ function addReading(app: OpenAPIHono<AppEnv>): void {
     request: {
       query: z.object({
         after: z.string().max(64).optional(),
-        limit: z.coerce.number().int().min(1).max(100).default(20),
+        limit: wholeInText(1, 100).default(20),
         include_archived: z.enum(["true", "false"]).default("false"),
       }),
     },
