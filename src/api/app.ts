@@ -1,5 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { ConfigError } from "../config.ts";
+import { quoted } from "../core/quoted.ts";
 import { addDashboard } from "../dashboard/routes.ts";
 import { log } from "../log.ts";
 import { newRequestId } from "../wire/ids.ts";
@@ -63,11 +64,12 @@ export function createApp(): OpenAPIHono<AppEnv> {
   });
   app.notFound((c) => {
     const { method, path } = c.req;
+    const named = quoted(path);
     const allowed = methodsOf(app, path);
     const problem =
       allowed.length === 0
-        ? `There is no ${method} ${path}. ${adviceOn(path)}`
-        : `Not allowed to ${method} on ${path}; it takes ${allowed.join(", ")}.`;
+        ? `There is no ${method} ${named}. ${adviceOn(path)}`
+        : `Not allowed to ${method} on ${named}; it takes ${allowed.join(", ")}.`;
     const code = allowed.length === 0 ? "not_found" : "method_not_allowed";
     const response = problemResponse(c, { code, message: problem });
     if (allowed.length > 0) response.headers.set("allow", allowed.join(", "));

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { createMiddleware } from "hono/factory";
+import { quoted } from "../core/quoted.ts";
 import type { Problem } from "../wire/errors.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
@@ -30,7 +31,7 @@ export const decodeBody = createMiddleware<AppEnv>(async (c, next) => {
   if (encoding !== "gzip" && encoding !== "x-gzip") {
     const response = problemResponse(c, {
       code: "unsupported_media_type",
-      message: `Content-Encoding takes gzip, or is left out; it is '${encoding}'.`,
+      message: `Content-Encoding takes gzip, or is left out; it is '${quoted(encoding)}'.`,
       param: "Content-Encoding",
     });
     // Of a 415 that means the encodings taken (RFC 9110, 15.5.16).

@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
+import { quoted } from "../core/quoted.ts";
 import { type Result, refuse } from "../wire/errors.ts";
 import { StorageError, type StoredObject, storeObject } from "./store-object.ts";
 
@@ -130,8 +131,8 @@ function unknown(name: string, { file, fields }: FormRules): Result<never> {
   const takes = [file, ...fields].join(", ");
   return refuse(
     "invalid_request",
-    `Unknown parameter: '${name}'. The form takes ${takes}.`,
-    name,
+    `Unknown parameter: '${quoted(name)}'. The form takes ${takes}.`,
+    quoted(name),
     "unknown_parameter",
   );
 }

@@ -6,6 +6,7 @@ import { bodyHash } from "../core/compact-json.ts";
 import { type Forecast, forecast, type Load } from "../core/forecast.ts";
 import { together } from "../core/limits.ts";
 import { costOf, dollarsOf } from "../core/price.ts";
+import { quoted } from "../core/quoted.ts";
 import { ASSUMED_OUTPUT_TOKENS } from "../core/tokens.ts";
 import type { BatchError, BatchOptions, Endpoint } from "../wire/batch.ts";
 import type { BatchCheck } from "../wire/check.ts";
@@ -59,7 +60,7 @@ export class Tally {
   /** Takes a task that is right, unless its custom_id was there before. */
   add(task: NewTask, line: number | null): void {
     if (this.#ids.has(task.customId)) {
-      const message = `An earlier line has the custom_id '${task.customId}'; each takes its own.`;
+      const message = `An earlier line has the custom_id '${quoted(task.customId)}'; each takes its own.`;
       this.fault({ code: "duplicate_custom_id", message, param: "custom_id", line });
       return;
     }

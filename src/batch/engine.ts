@@ -1,4 +1,5 @@
 import type { Config } from "../config.ts";
+import { quoted } from "../core/quoted.ts";
 import {
   type BatchChange,
   type BatchObject,
@@ -227,7 +228,8 @@ export class Engine {
   resend(id: string): Result<DeliveryHistory> {
     const nowMs = this.#world.nowMs();
     const row = this.#store.deliveries.again(id, nowMs);
-    if (row === undefined) return refuse("not_found", `This batch has no delivery '${id}'.`, "id");
+    if (row === undefined)
+      return refuse("not_found", `This batch has no delivery '${quoted(id)}'.`, "id");
     this.#alarm.arm(nowMs + 1);
     return ok(row);
   }

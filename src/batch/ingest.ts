@@ -1,6 +1,7 @@
 import { type ModelCheck, modelCheck } from "../config/model-check.ts";
 import type { Config } from "../config.ts";
 import { JsonlSplitter, type Line } from "../core/jsonl.ts";
+import { quoted } from "../core/quoted.ts";
 import type { BatchError, Endpoint } from "../wire/batch.ts";
 import { MAX_LINE_BYTES, type NewTask, parseLine } from "../wire/request.ts";
 import { announce } from "./announce.ts";
@@ -87,9 +88,10 @@ function commit(
     }
   }
   for (const index of addTasks(store, tasks, config.prices)) {
+    const id = quoted(tasks[index]?.customId ?? "");
     errors.push({
       code: "duplicate_custom_id",
-      message: `An earlier line has the custom_id '${tasks[index]?.customId}'; each takes its own.`,
+      message: `An earlier line has the custom_id '${id}'; each takes its own.`,
       param: "custom_id",
       line: numbers[index] ?? null,
     });

@@ -1,3 +1,4 @@
+import { quoted } from "../core/quoted.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { erasedProblem } from "./erase.ts";
 import type { DeliveryHistory } from "./schema.ts";
@@ -47,7 +48,7 @@ export class Reader {
   task(customId: string): Result<TaskHistory> {
     const found = readHistory(this.#store.sql, customId);
     if (found !== undefined) return ok(found);
-    return refuse("not_found", `This batch has no task '${customId}'.`, "custom_id");
+    return refuse("not_found", `This batch has no task '${quoted(customId)}'.`, "custom_id");
   }
 
   /** A page of tasks. */

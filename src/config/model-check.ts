@@ -1,3 +1,4 @@
+import { quoted } from "../core/quoted.ts";
 import { type PatternPrice, priceOf } from "./prices.ts";
 import { MODEL_NOT_SERVED, routesOf, unservedBy } from "./routes.ts";
 import type { Upstream } from "./upstreams.ts";
@@ -40,7 +41,7 @@ export function modelCheck(
     if (why !== undefined) return { code: MODEL_NOT_SERVED, why };
     of ??= { model };
     if (waysOf(model) !== waysOf(of.model)) {
-      const [mine, theirs] = [model ?? "", of.model ?? ""].map((name) => name.slice(0, 100));
+      const [mine, theirs] = [model ?? "", of.model ?? ""].map(quoted);
       const apart = `the model '${mine}' has other limits than '${theirs}', the first of this batch, or other upstreams; send it as a batch of its own.`;
       return { code: MODELS_APART, why: apart };
     }
@@ -54,7 +55,7 @@ export function modelCheck(
 }
 
 function unpriced(prices: readonly PatternPrice[], model: string | undefined): string {
-  const what = model ? `the model '${model.slice(0, 100)}'` : "a body without a model";
+  const what = model ? `the model '${quoted(model)}'` : "a body without a model";
   const priced = prices.map(({ pattern }) => pattern).join(", ");
   const known = priced === "" ? "no model has one" : `priced are: ${priced}`;
   return `a batch with max_cost takes models that PRICES has a price for, and ${what} has none; ${known}.`;

@@ -1,3 +1,4 @@
+import { quoted } from "../core/quoted.ts";
 import type { Api } from "./fields.ts";
 import type { Quota, Upstream } from "./upstreams.ts";
 
@@ -49,7 +50,7 @@ export function unservedBy(
       return `no upstream of this Muster has ${endpoint}; one whose 'api' is ${api} would.`;
     }
     const models = [...new Set(served.flatMap((upstream) => upstream.models))].join(", ");
-    const what = model === "" ? "a body without a model" : `the model '${model.slice(0, 100)}'`;
+    const what = model === "" ? "a body without a model" : `the model '${quoted(model)}'`;
     return `no upstream serves ${what} on ${endpoint}; served there: ${models}.`;
   };
   return (model = "") => {

@@ -1,4 +1,5 @@
 import ipaddr from "ipaddr.js";
+import { quoted } from "./quoted.ts";
 
 export type TargetCheck = { ok: true; url: URL } | { ok: false; reason: string };
 
@@ -64,7 +65,7 @@ export function checkTarget(
     return refuse("is not a valid absolute URL.");
   }
   if (target.protocol !== "https:" && !(allowPrivate && target.protocol === "http:")) {
-    return refuse(`must begin with https://, not ${target.protocol}//.`);
+    return refuse(`must begin with https://, not ${quoted(target.protocol)}//.`);
   }
   if (target.username !== "" || target.password !== "") {
     return refuse("must not contain a user name or password.");
@@ -80,7 +81,7 @@ function refuseAddress(host: string, allowPrivate: boolean): string | undefined 
   const range = rangeOf(host);
   if (range === "unicast" || (allowPrivate && PRIVATE_RANGES.includes(range))) return undefined;
   const words = RANGE_WORDS[range] ?? "a special-purpose";
-  return `points to ${host}, ${words} address; it must be a public one.`;
+  return `points to ${quoted(host)}, ${words} address; it must be a public one.`;
 }
 
 function rangeOf(host: string): string {
@@ -100,7 +101,7 @@ function refuseName(name: string, allowPrivate: boolean): string | undefined {
   if (allowPrivate) return undefined;
   const local = LOCAL_DOMAINS.find((domain) => `.${name}`.endsWith(`.${domain}`));
   if (local !== undefined || !name.includes(".")) {
-    return `points to ${name}, a local name; it must be a public one.`;
+    return `points to ${quoted(name)}, a local name; it must be a public one.`;
   }
   return undefined;
 }

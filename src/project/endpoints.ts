@@ -1,3 +1,4 @@
+import { quoted } from "../core/quoted.ts";
 import type { Sql } from "../core/sql.ts";
 import { log } from "../log.ts";
 import { newSecret } from "../webhooks/sign.ts";
@@ -76,7 +77,7 @@ export class Endpoints {
   /** Endpoints, the newest first. */
   list(after: string | undefined, limit: number): Result<Page<Endpoint>> {
     if (after !== undefined && this.#store.get(after) === undefined) {
-      return refuse("invalid_request", `No webhook endpoint with id '${after}'.`, "after");
+      return refuse("invalid_request", `No webhook endpoint with id '${quoted(after)}'.`, "after");
     }
     return ok(this.#store.page(after, limit));
   }

@@ -1,5 +1,6 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
+import { quoted } from "../core/quoted.ts";
 import type { Endpoint as BatchEndpoint } from "../wire/batch.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
@@ -158,7 +159,7 @@ export class Project extends DurableObject<Env> {
     const store = this.#opened();
     const { after } = query;
     if (after !== undefined && !store.isCursor(after)) {
-      return refuse("invalid_request", `No batch with id '${after}'.`, "after");
+      return refuse("invalid_request", `No batch with id '${quoted(after)}'.`, "after");
     }
     return ok(store.batches(query));
   }
@@ -225,7 +226,7 @@ export class Project extends DurableObject<Env> {
   listFiles(query: FileQuery): Result<Page<FileRow>> {
     const store = this.#opened();
     if (query.after !== undefined && store.fileCursor(query.after) === undefined) {
-      return refuse("invalid_request", `No file with id '${query.after}'.`, "after");
+      return refuse("invalid_request", `No file with id '${quoted(query.after)}'.`, "after");
     }
     return ok(store.files(query, Date.now()));
   }

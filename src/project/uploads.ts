@@ -1,3 +1,4 @@
+import { quoted } from "../core/quoted.ts";
 import type { Sql } from "../core/sql.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import {
@@ -129,10 +130,10 @@ export class Uploads {
       const part = parts.get(partId);
       const at = `part_ids[${index}]`;
       if (part === undefined) {
-        return refuse("invalid_request", `${at}: this upload has no part '${partId}'.`, at);
+        return refuse("invalid_request", `${at}: this upload has no part '${quoted(partId)}'.`, at);
       }
       if (partIds.indexOf(partId) < index) {
-        return refuse("invalid_request", `${at}: part '${partId}' is named twice.`, at);
+        return refuse("invalid_request", `${at}: part '${quoted(partId)}' is named twice.`, at);
       }
       keys.push(part.r2_key);
       bytes += part.bytes;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { quoted } from "../core/quoted.ts";
 
 /** OpenAI's error shape, of every error that Muster answers with. */
 export const errorBody = z
@@ -60,5 +61,5 @@ export function noSuch(
   kind: "batch" | "message batch" | "file" | "upload" | "webhook endpoint" | "project" | "API key",
   id: string,
 ): { ok: false; problem: Problem } {
-  return refuse("not_found", `No ${kind} with id '${id}'.`, "id");
+  return refuse("not_found", `No ${kind} with id '${quoted(id)}'.`, "id");
 }

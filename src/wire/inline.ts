@@ -1,5 +1,6 @@
 import { ZodError, type z } from "zod";
 import { nearest } from "../core/nearest.ts";
+import { quoted } from "../core/quoted.ts";
 import { arrayElements, objectMembers, rawMember } from "../core/raw-json.ts";
 import {
   type aroundPrompts,
@@ -128,7 +129,7 @@ export function tasksOfRequests(text: string, body: z.infer<typeof aroundRequest
     const parsed = readRequest(text, element.start, body, index);
     if (parsed.ok && seen.has(parsed.task.customId)) {
       const at = `requests[${index}]`;
-      const message = `${at}: an earlier request has the custom_id '${parsed.task.customId}'; each takes its own.`;
+      const message = `${at}: an earlier request has the custom_id '${quoted(parsed.task.customId)}'; each takes its own.`;
       gathering.add(index, fault("duplicate_custom_id", message, `${at}.custom_id`));
     } else {
       if (parsed.ok) seen.add(parsed.task.customId);

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { quoted } from "../core/quoted.ts";
 
 /** What a schema found wrong: where, a sentence that says so, and OpenAI's code if it has one. */
 export interface Issue {
@@ -66,8 +67,8 @@ function pathOf(steps: readonly PropertyKey[]): string {
       typeof step === "number"
         ? `${path}[${step}]`
         : path === ""
-          ? String(step)
-          : `${path}.${String(step)}`,
+          ? quoted(String(step))
+          : `${path}.${quoted(String(step))}`,
     "",
   );
 }

@@ -1,4 +1,5 @@
 import { whyNotJson } from "../core/json-problem.ts";
+import { quoted } from "../core/quoted.ts";
 import { oneLine, rawMember } from "../core/raw-json.ts";
 import { estimateCall, tokensOf } from "../core/tokens.ts";
 import { type BatchError, type Endpoint, MAX_MODEL_LENGTH } from "./batch.ts";
@@ -69,7 +70,7 @@ export function parseLine(text: string, endpoint: Endpoint): Parsed {
 
 /** A task for another endpoint than its batch's. */
 export function wrongUrl(url: string, endpoint: Endpoint, at: string): { ok: false; fault: Fault } {
-  const message = `The URL provided for this request, '${url}', does not match the batch endpoint, '${endpoint}'.`;
+  const message = `The URL provided for this request, '${quoted(url)}', does not match the batch endpoint, '${endpoint}'.`;
   return { ok: false, fault: { code: "invalid_url", message, param: at } };
 }
 

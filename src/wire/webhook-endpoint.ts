@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { quoted } from "../core/quoted.ts";
 import { eventType } from "./event.ts";
 import { oneLine } from "./one-line.ts";
 import { strict } from "./strict.ts";
@@ -9,9 +10,15 @@ const url = z.string().min(1).max(2048);
 const name = oneLine;
 
 const subscribed = z.enum(eventType.options, {
-  error: ({ input }) =>
-    `${JSON.stringify(input) ?? "nothing"} is not sent here; one of ${eventType.options.join(", ")}`,
+  error: ({ input }) => `${named(input)} is not sent here; one of ${eventType.options.join(", ")}`,
 });
+
+/** Not as JSON whatever it is: a list in a list in a list is more than the stack takes. */
+function named(type: unknown): string {
+  if (typeof type === "string") return JSON.stringify(quoted(type));
+  return type === undefined ? "nothing" : "this";
+}
+
 const eventTypes = z
   .array(subscribed)
   .min(1, `at least one of ${eventType.options.join(", ")}`)

@@ -42,6 +42,19 @@ async function statusOfDirectCall(prompt: string): Promise<number> {
 
 const good = (id: string) => chatLine(id, unique(id));
 
+describe("a file of which every line has a long URL", () => {
+  it("fails, and tells of each in a few words", async () => {
+    const line = (id: number) =>
+      `{"custom_id":"t${id}","method":"POST","url":"/${"u".repeat(1_000_000)}","body":{}}`;
+    const errors = await errorsOf([1, 2, 3, 4].map(line).join("\n"));
+    expect(errors).toHaveLength(4);
+    for (const { code, message } of errors) {
+      expect(code).toBe("invalid_url");
+      expect(message.length).toBeLessThan(300);
+    }
+  });
+});
+
 describe("a file with a wrong line", () => {
   it.each<[why: string, line: string, error: Partial<BatchError>]>([
     ["is not JSON", '{"custom_id":', { code: "invalid_json_line", param: null }],

@@ -53,6 +53,46 @@ describe("a method that a route does not take", () => {
   });
 });
 
+describe("a refusal of what is long", () => {
+  const long = "x".repeat(4_000);
+  it.each<[string, string, unknown?]>([
+    ["GET", `/v1/${long}`],
+    ["PUT", `/v1/batches/${long}`],
+    ["GET", `/v1/batches/${long}`],
+    ["GET", `/v1/batches?after=${long}`],
+    ["GET", `/v1/files/${long}`],
+    ["GET", `/v1/files?after=${long}`],
+    ["GET", `/v1/messages/batches/${long}`],
+    ["GET", `/v1/messages/batches?after_id=${long}`],
+    ["GET", `/v1/webhook_endpoints/${long}`],
+    ["GET", `/v1/webhook_endpoints?after=${long}`],
+    ["POST", `/v1/uploads/${long}/cancel`],
+    ["POST", "/v1/batches", { model: "m", prompts: ["a"], metadata: { [long]: 1 } }],
+    ["POST", "/v1/batches", { input_file_id: long, endpoint: "/v1/embeddings" }],
+    [
+      "POST",
+      "/v1/uploads",
+      { [long]: 1, bytes: 1, filename: "a", mime_type: "b", purpose: "batch" },
+    ],
+    ["POST", "/v1/messages/batches", { requests: [{ custom_id: "a", params: {}, [long]: 1 }] }],
+    ["POST", "/v1/webhook_endpoints", { name: "a", url: "https://a.example", event_types: [long] }],
+  ])("repeats its beginning (%#)", async (method, path, body) => {
+    const response = await call(path, {
+      method,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(response.status).toBeLessThan(500);
+    expect((await response.text()).length).toBeLessThan(1_000);
+  });
+
+  it("names no event type that is a list in a list, thirty thousand deep", async () => {
+    const type = `${"[".repeat(30_000)}${"]".repeat(30_000)}`;
+    const body = `{"name":"a","url":"https://a.example","event_types":[${type}]}`;
+    expect((await call("/v1/webhook_endpoints", { method: "POST", body })).status).toBe(400);
+  });
+});
+
 describe("an id that names nothing", () => {
   const ids = [
     "x",

@@ -40,6 +40,17 @@ describe("describeIssue", () => {
     },
   );
 
+  test("repeats a long name by its beginning", () => {
+    const name = "k".repeat(1_000);
+    const begun = `${"k".repeat(100)}…`;
+    const unknown = issueOf(fromFile, { input_file_id: "f", endpoint: CHAT, [name]: 1 });
+    expect(unknown.param).toBe(begun);
+    expect(unknown.message.length).toBeLessThan(500);
+    const pair = issueOf(fromPrompts, { ...prompts, metadata: { [name]: 5 } });
+    expect(pair.param).toBe(`metadata.${begun}`);
+    expect(pair.message.length).toBeLessThan(200);
+  });
+
   test("speaks of the body when it is wrong as a whole", () => {
     for (const value of [null, [], "text", 5]) {
       expect(issueOf(fromPrompts, value)).toEqual({

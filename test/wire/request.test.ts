@@ -49,6 +49,15 @@ describe("parseLine", () => {
     expect(taskOf(line)).toMatchObject({ customId: "b", body: '{"n":1.0}' });
   });
 
+  test("names a URL that is not the batch's, a long one by its beginning", () => {
+    const line = (url: string) => `{"custom_id":"a","method":"POST","url":"${url}","body":{}}`;
+    expect(faultOf(line("/v1/embeddings"))).toMatchObject({ code: "invalid_url", param: "url" });
+    expect(faultOf(line("/v1/embeddings")).message).toContain("'/v1/embeddings'");
+    const { message } = faultOf(line(`/${"u".repeat(1_800_000)}`));
+    expect(message).toContain(`'/${"u".repeat(99)}…'`);
+    expect(message.length).toBeLessThan(300);
+  });
+
   test("takes a model's name of 512 characters, and refuses one more", () => {
     const body = (length: number) => lineWith(JSON.stringify({ model: "m".repeat(length) }));
     expect(taskOf(body(512)).model).toHaveLength(512);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Element, ElementSplitter } from "../../core/element-splitter.ts";
+import { quoted } from "../../core/quoted.ts";
 import {
   MAX_BODY_BYTES,
   MAX_REQUESTS,
@@ -220,9 +221,8 @@ class Intake {
       return undefined;
     }
     if (this.#seen.has(task.customId)) {
-      wrong(
-        `${at}.custom_id: an earlier request has the custom_id '${task.customId}'; each takes its own.`,
-      );
+      const id = quoted(task.customId);
+      wrong(`${at}.custom_id: an earlier request has the custom_id '${id}'; each takes its own.`);
       return undefined;
     }
     this.#seen.add(task.customId);
