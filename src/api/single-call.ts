@@ -17,6 +17,7 @@ import { readBytes } from "./body.ts";
 import { problemResponse } from "./errors.ts";
 import { isForm, sha256 } from "./once.ts";
 import { refusal } from "./openapi.ts";
+import { passedBody } from "./passed-body.ts";
 import { type News, type Permit, takePermit } from "./permit.ts";
 
 /**
@@ -28,8 +29,6 @@ import { type News, type Permit, takePermit } from "./permit.ts";
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 /** A call that gets no permit by then is told to come again. */
 const WAIT_MS = 60_000;
-/** Of an answer, to read what it used. A longer one is passed on, and what was reserved stays so. */
-const MAX_READ_BYTES = 2_000_000;
 /** What of the upstream's headers is the client's business. */
 const PASSED =
   /^(content-type|content-disposition|retry-after|retry-after-ms|x-should-retry|x-ratelimit-[a-z-]+|anthropic-ratelimit-[a-z-]+|openai-(processing-ms|version|model))$/;
@@ -132,8 +131,7 @@ async function call(
   // The answer may go on after this function, and the permit with it.
   c.executionCtx.waitUntil(over.promise.then((news) => permit.release(news)));
   const timeout = new AbortController();
-  const hurry = () => setTimeout(() => timeout.abort(), upstream.timeoutMs);
-  const timer = hurry();
+  const timer = setTimeout(() => timeout.abort(), upstream.timeoutMs);
   const startedMs = Date.now();
   let response: Response;
   try {
@@ -173,7 +171,10 @@ async function call(
     over.resolve(newsOf(""));
     return new Response(null, { status: response.status, headers });
   }
-  const passed = watch(response.body, hurry, (text) => over.resolve(newsOf(text)));
+  // Whoever reads is given the time that the upstream has: it holds the same place among the calls.
+  const passed = passedBody(response.body, upstream.timeoutMs, (text) => {
+    over.resolve(newsOf(text));
+  });
   return new Response(passed, { status: response.status, headers });
 }
 
@@ -211,52 +212,6 @@ function readNews(
     ...signsOf({ kind: "answered", status }),
     told: limits && { limits, tookMs },
   };
-}
-
-/**
- * A body as it is.
- *
- * @param hurry starts the time within which the next bytes must come.
- * @param end gets what it was in the end: undefined when it was long, or broke off.
- */
-function watch(
-  body: ReadableStream<Uint8Array>,
-  hurry: () => ReturnType<typeof setTimeout>,
-  end: (text: string | undefined) => void,
-): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const timer = hurry();
-      try {
-        const { done, value } = await reader.read();
-        if (done) {
-          end(bytes > MAX_READ_BYTES ? undefined : text);
-          controller.close();
-          return;
-        }
-        bytes += value.byteLength;
-        if (bytes <= MAX_READ_BYTES) text += decoder.decode(value, { stream: true });
-        else text = "";
-        controller.enqueue(value);
-      } catch (error) {
-        end(undefined);
-        controller.error(error);
-      } finally {
-        clearTimeout(timer);
-      }
-    },
-    async cancel(reason) {
-      try {
-        await reader.cancel(reason);
-      } finally {
-        end(undefined);
-      }
-    },
-  });
 }
 
 function headersOf(
