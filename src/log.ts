@@ -18,6 +18,8 @@ export const DECISIONS = [
   "task_retried",
   "task_failed",
   "conversation_lost",
+  "key_refused",
+  "key_taken",
   "quota_down",
   "quota_up",
   "quota_rests",

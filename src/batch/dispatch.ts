@@ -80,6 +80,7 @@ export class Dispatch {
         this.traffic.asks += 1;
         return world.acquire({ ref: refOf(row), model: row.model ?? "", ...said });
       },
+      log: (event) => world.log({ ...event, batch: this.#row().batch_id }),
     });
     this.#reports = new Reports(store, world, config, this.ways);
   }

@@ -195,6 +195,7 @@ export class Engine {
       return undefined;
     });
     if (refused !== undefined) return refused;
+    this.#dispatch.ways.forgetKeys();
     this.#tell();
     this.#alarm.arm(nowMs + 1);
     return this.view();

@@ -1,13 +1,16 @@
 import type { Config } from "../config.ts";
 import { signsOf } from "../core/signs.ts";
 import type { ExchangeRequest, Report } from "./exchange.ts";
-import { type Recorded, record } from "./store/record.ts";
+import { isKeyRefused, type Recorded, record } from "./store/record.ts";
 import type { Store } from "./store/store.ts";
 import type { Ways } from "./ways.ts";
 import type { World } from "./world.ts";
 
 /** After this many 401s without a success between them the key is taken for bad. */
 const UNAUTHORIZED_LIMIT = 5;
+
+/** Upstreams that refused their key in the exchange under way. */
+type Refusing = Set<string | null>;
 
 /** What consumers report: recorded, logged, and told to the Limiter of the way that it came. */
 export class Reports {
@@ -30,10 +33,11 @@ export class Reports {
    */
   take(request: ExchangeRequest, nowMs: number): boolean {
     const store = this.#store;
-    const take = (write: (report: Report) => Recorded) =>
+    const take = (write: (report: Report, refusing: Refusing) => Recorded) =>
       store.transaction(() => {
+        const refusing: Refusing = new Set();
         const isNew = store.holders.seen(request.holder, nowMs);
-        const recorded = request.reports.map(write);
+        const recorded = request.reports.map((report) => write(report, refusing));
         const refused = recorded.some(({ unauthorized }) => unauthorized >= UNAUTHORIZED_LIMIT);
         if (refused) store.rows.stop("refused");
         if (store.tasks.heldBy(request.holder) !== request.holding.length) {
@@ -43,10 +47,10 @@ export class Reports {
       });
     let taken: ReturnType<typeof take>;
     try {
-      taken = take((report) => this.#record(report, nowMs));
+      taken = take((report, refusing) => this.#record(report, refusing, nowMs));
     } catch {
       // A report that storage refuses undoes them all; so each once more, apart from the others.
-      taken = take((report) => this.#recordApart(report, nowMs));
+      taken = take((report, refusing) => this.#recordApart(report, refusing, nowMs));
     }
     for (const [index, recorded] of taken.recorded.entries()) {
       const { verdict, extraTokens, upstream } = recorded;
@@ -65,6 +69,8 @@ export class Reports {
         told: told && { limits: told, tookMs },
         answers: usage && { calls: 1, outputTokens: usage.output_tokens },
       });
+      if (verdict.kind === "succeeded") this.#ways.keyTaken(upstream, nowMs - tookMs);
+      else if (isKeyRefused(report)) this.#ways.keyRefused(upstream);
     }
     return taken.isNew;
   }
@@ -80,16 +86,20 @@ export class Reports {
       this.#world.log({ event: "task_retried", ...task, wait_ms: Math.max(0, againAtMs - nowMs) });
   }
 
-  #record(report: Report, nowMs: number): Recorded {
+  #record(report: Report, refusing: Refusing, nowMs: number): Recorded {
     const random = this.#world.random();
-    const standing = (upstream: string | null) => this.#ways.standing(upstream);
-    return record(this.#store, report, this.#batchId, this.#config.retry, nowMs, random, standing);
+    const standing = (upstream: string | null) =>
+      this.#ways.standing(upstream, refusing.has(upstream));
+    const { retry } = this.#config;
+    const recorded = record(this.#store, report, this.#batchId, retry, nowMs, random, standing);
+    if (recorded.verdict !== undefined && isKeyRefused(report)) refusing.add(recorded.upstream);
+    return recorded;
   }
 
   /** Records one report. One that storage refuses ends its task, and harms no other. */
-  #recordApart(report: Report, nowMs: number): Recorded {
+  #recordApart(report: Report, refusing: Refusing, nowMs: number): Recorded {
     try {
-      return this.#store.transaction(() => this.#record(report, nowMs));
+      return this.#store.transaction(() => this.#record(report, refusing, nowMs));
     } catch (error) {
       const { seq, attempt, tookMs } = report;
       const batch = this.#batchId;
@@ -102,7 +112,7 @@ export class Reports {
         verdict: { kind: "failed" },
         result: { kind: "unanswered", code: "invalid_response", message },
       };
-      return this.#store.transaction(() => this.#record(instead, nowMs));
+      return this.#store.transaction(() => this.#record(instead, refusing, nowMs));
     }
   }
 

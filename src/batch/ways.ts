@@ -1,9 +1,11 @@
 import type { Route } from "../config/routes.ts";
 import { REFUSED_MANY, refusedShare } from "../core/pace.ts";
 import type { AcquireReply, AcquireRequest } from "../limiter/acquire.ts";
+import type { DecisionEvent } from "../log.ts";
 import type { Assignment } from "./exchange.ts";
 import { type Floor, type News, NO_TURN, Permits, type Turn } from "./permits.ts";
 import type { Standing } from "./store/record.ts";
+import { WayKey } from "./way-key.ts";
 
 /** The Batch's side; see dispatch.ts. What a {@link Floor} has is for one way, this is for all. */
 export interface Field {
@@ -29,6 +31,8 @@ export interface Field {
   /** @throws when storage fails. */
   claim(holder: string, startInMs: readonly number[], to: Destination): Assignment[];
   acquire(said: Omit<AcquireRequest, "ref">): Promise<AcquireReply>;
+  /** A way was shut for its key, or is open again. */
+  log(event: DecisionEvent): void;
 }
 
 /** Where claimed tasks are called. */
@@ -44,10 +48,13 @@ interface Way extends Destination {
   quota: string;
   route: Route | undefined;
   permits: Permits;
+  key: WayKey;
   /** Part of its latest answers that were 429s. Derived, so never stored. */
   refusedShare: number;
 }
 
+/** What a way that is shut gives. Others may wait for calls, or not: it has no say in that. */
+const SHUT: Turn = { ...NO_TURN, contended: true };
 /** An upstream that rests for longer than this is not waited for where there is another way. */
 const RESTS_MS = 1_000;
 /** After a 429 with a wait that is longer the whole quota rests, so its task need not wait, too. */
@@ -57,7 +64,8 @@ const TOLD_MS = 2_000;
  * The ways of a batch's calls: the upstreams that serve its models, each with its own quota, and so
  * with permits of its own. The first is used as long as it neither rests nor is down, and then the
  * next one; or all of them, the first before the others, when the batch is a pool. Each turn begins
- * with the first way, so it is used again as soon as its Limiter has something.
+ * with the first way, so it is used again as soon as its Limiter has something. A way whose key is
+ * refused is passed over, as long as there is another.
  */
 export class Ways {
   readonly #field: Field;
@@ -81,19 +89,33 @@ export class Ways {
   async #turn(first: Way, others: readonly Way[], holder: string, want: number): Promise<Turn> {
     const me = {};
     this.#turns.set(holder, me);
-    let sum = await first.permits.turn(holder, want);
+    let sum = await this.#ask(first, holder, want);
     let before = first;
     for (const way of others) {
       const left = want - sum.tasks.length;
       // All that was asked for was granted: there is nothing that may be handed out.
       if (left <= 0 || sum.retryInMs === null) break;
-      if (!this.#field.pool() && isOpen(before)) break;
+      if (!this.#field.pool() && this.#isOpen(before)) break;
       if (this.#turns.get(holder) !== me) return sum;
-      sum = joined(sum, await way.permits.turn(holder, left));
+      sum = joined(sum, await this.#ask(way, holder, left));
       before = way;
     }
     if (this.#turns.get(holder) === me) this.#turns.delete(holder);
     return sum;
+  }
+
+  /** One way's part of a turn: of one that is shut one call at most, as a probe. */
+  async #ask(way: Way, holder: string, want: number): Promise<Turn> {
+    const { permits, key } = way;
+    if (!this.#isShut(way)) return permits.turn(holder, want);
+    const nowMs = this.#field.nowMs();
+    const probeInMs = key.probeInMs(nowMs);
+    // Before the ask: who asks meanwhile makes no second one.
+    if (probeInMs === 0) key.probe(nowMs);
+    const turn = probeInMs === 0 ? await permits.turn(holder, 1) : SHUT;
+    if (turn.tasks.length === want) return turn;
+    const retryInMs = Math.max(turn.retryInMs ?? 0, key.probeInMs(nowMs), 1);
+    return { ...turn, retryInMs, blockedBy: "rate", contended: true };
   }
 
   /** What a conversation without lanes is told. */
@@ -159,16 +181,44 @@ export class Ways {
     if (isBack && this.#list().length > 1) way.permits.wake();
   }
 
-  /** How the way of a call stands. */
-  standing(upstream: string | null): Standing {
+  /** Notes that an upstream refused the key of a call. */
+  keyRefused(upstream: string | null): void {
+    const way = this.#of(upstream);
+    if (way === undefined) return;
+    const { key } = way;
+    if (key.refuse(this.#hasOther(way), this.#field.nowMs()))
+      this.#field.log({ event: "key_refused", upstream: way.upstream });
+  }
+
+  /** Notes that a call to an upstream succeeded. @param startedAtMs when it began. */
+  keyTaken(upstream: string | null, startedAtMs: number): void {
+    const way = this.#of(upstream);
+    if (way === undefined || !way.key.take(startedAtMs)) return;
+    this.#field.log({ event: "key_taken", upstream: way.upstream });
+    way.permits.wake();
+  }
+
+  /** The batch runs again, perhaps because a key was mended: all are tried as at first. */
+  forgetKeys(): void {
+    for (const way of this.#known.values()) way.key = new WayKey();
+  }
+
+  /**
+   * How the way of a call stands.
+   *
+   * @param refusing whether its key was refused to another call of the same exchange.
+   */
+  standing(upstream: string | null, refusing = false): Standing {
     const way = this.#of(upstream);
     const others = this.#list().filter((other) => other !== way);
-    const elsewhere = others.some(isOpen);
+    const elsewhere = others.some((other) => this.#isOpen(other));
+    const passesKey = way !== undefined && this.#hasOther(way) && way.key.doubted(refusing);
     // Not with one way: its calls go on, so they must come to an end.
     const down = others.length > 0 && way?.permits.isDown === true;
     return {
       othersPass: (way?.refusedShare ?? 0) < REFUSED_MANY,
-      meaning: (verdict) => {
+      meaning: (verdict, isKeyRefused = false) => {
+        if (isKeyRefused && passesKey) return { kind: "throttled" };
         if (verdict.kind === "retry" && down) return { kind: "throttled" };
         const isQuotas = verdict.kind === "throttled" && (verdict.afterMs ?? 0) > TOLD_MS;
         return isQuotas && elsewhere ? { kind: "throttled" } : verdict;
@@ -191,13 +241,32 @@ export class Ways {
 
   #used(): readonly Way[] {
     const ways = this.#list();
-    return this.#field.pool() ? ways : [ways.find(isOpen) ?? ways[0]];
+    const taken = ways.filter((way) => !this.#isShut(way));
+    if (this.#field.pool()) return taken;
+    return [ways.find((way) => this.#isOpen(way)) ?? taken[0] ?? ways[0]];
   }
 
   #isUsed(way: Way): boolean {
+    if (this.#isShut(way)) return false;
     const ways = this.#list();
     if (this.#field.pool() || way === ways[0]) return true;
-    return ways.slice(0, ways.indexOf(way)).every((before) => !isOpen(before));
+    return ways.slice(0, ways.indexOf(way)).every((before) => !this.#isOpen(before));
+  }
+
+  /** Whether its upstream neither rests nor is down nor refuses the key, as far as is known. */
+  #isOpen(way: Way): boolean {
+    const { permits } = way;
+    return !permits.isDown && permits.restsMs <= RESTS_MS && !this.#isShut(way);
+  }
+
+  /** Whether its upstream refuses the key. The last way that is left is used whatever it says. */
+  #isShut(way: Way): boolean {
+    return way.key.isShut && this.#hasOther(way);
+  }
+
+  /** Whether there is another way whose key is not refused. */
+  #hasOther(way: Way): boolean {
+    return this.#list().some((other) => other !== way && !other.key.isShut);
   }
 
   #owes(way: Way): boolean {
@@ -240,7 +309,8 @@ export class Ways {
       nowMs: () => field.nowMs(),
       weight: () => field.weight(),
       held: () => this.#held(way),
-      costs: (want) => field.costs(want, way.meanOutput),
+      // Of a way that is shut while somebody waits for it no more than a probe is asked for.
+      costs: (want) => field.costs(this.#isShut(way) ? Math.min(want, 1) : want, way.meanOutput),
       ready: () => (this.#isUsed(way) ? field.ready() : 0),
       served: () => field.served(),
       called: () => field.called(quota),
@@ -260,15 +330,11 @@ export class Ways {
       meanOutput: null,
       refusedShare: 0,
       permits: new Permits(floor),
+      key: new WayKey(),
     };
     this.#known.set(key, way);
     return way;
   }
-}
-
-/** Whether a way's upstream neither rests nor is down, as far as is known. */
-function isOpen({ permits }: Way): boolean {
-  return !permits.isDown && permits.restsMs <= RESTS_MS;
 }
 
 /** What two ways gave for one turn; the second had what the first left. */

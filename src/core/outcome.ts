@@ -75,6 +75,32 @@ export function worthRetrying(verdict: Verdict["kind"]): boolean {
   return verdict === "retry" || verdict === "throttled";
 }
 
+/**
+ * Whether an answer is about the key that the call carried, and so about every call that carries it:
+ * 401, or a 403 that says so.
+ *
+ * @param body JSON text.
+ */
+export function refusesKey(status: number, body: string): boolean {
+  if (status !== 403) return status === 401;
+  const error = field(parsed(body), "error");
+  return ["type", "code", "status"].some((name) => {
+    const word = field(error, name);
+    return typeof word === "string" && KEY.test(word);
+  });
+}
+
+/** Anthropic says it in `error.type`, Google in `error.status`, OpenAI in `error.code`. */
+const KEY = /^(permission_error|permission_denied|authentication_error|invalid_api_key)$/i;
+
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The upstream's own clock, from its `date` header: a `retry-after` that is a date is told by it. */
 function upstreamNowMs(headers: Answer["headers"]): number | undefined {
   const ms = Date.parse(headers.get("date") ?? "");

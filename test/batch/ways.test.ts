@@ -5,6 +5,7 @@ import type { News } from "../../src/batch/permits.ts";
 import { type Destination, type Field, Ways } from "../../src/batch/ways.ts";
 import { type Route, routesOf } from "../../src/config/routes.ts";
 import type { AcquireReply, AcquireRequest } from "../../src/limiter/acquire.ts";
+import type { DecisionEvent } from "../../src/log.ts";
 import { upstreamAt } from "../support/upstream.ts";
 
 type Said = Omit<AcquireRequest, "ref">;
@@ -54,6 +55,7 @@ class Stage implements Field {
   readonly limiters = new Map<string, StandIn>();
   readonly by = new Map<string | null, number>();
   readonly ways: Ways;
+  readonly logged: string[] = [];
   readonly #routes: readonly Route[];
   clockMs = 0;
   open = 100;
@@ -82,6 +84,9 @@ class Stage implements Field {
   costs = (want: number) => Array.from({ length: Math.min(want, this.ready()) }, () => 10);
   served = () => true;
   called = () => undefined;
+
+  log = (decided: DecisionEvent) =>
+    void this.logged.push(`${decided.event} ${String(decided.upstream)}`);
 
   claim(_holder: string, startInMs: readonly number[], { upstream }: Destination): Assignment[] {
     const count = Math.min(startInMs.length, this.ready());
@@ -333,6 +338,107 @@ describe("a task that was told to wait", () => {
     alone.limiter("only").down = true;
     await alone.turn(1);
     expect(alone.ways.standing("only").meaning(failed)).toEqual(failed);
+  });
+});
+
+describe("a key that is refused", () => {
+  const failed = { kind: "failed" } as const;
+  const meaning = (upstream: string, refusing = false) =>
+    stage.ways.standing(upstream, refusing).meaning(failed, true);
+
+  beforeEach(() => {
+    stage.clockMs = 1_000_000;
+  });
+
+  test("costs its task nothing, and shuts its way, where there is another", async () => {
+    expect(meaning("first")).toEqual({ kind: "throttled" });
+    stage.ways.keyRefused("first");
+    stage.ways.keyRefused("first");
+    expect(stage.logged).toEqual(["key_refused first"]);
+    expect(await stage.turn(4)).toEqual({ second: 4 });
+    expect(first.heard).toEqual([]);
+    expect(stage.ways.inUse().map(({ upstream }) => upstream.name)).toEqual(["second"]);
+  });
+
+  test("fails its task where there is no other way, or all others are shut", () => {
+    const alone = new Stage(["only"]);
+    expect(alone.ways.standing("only").meaning(failed, true)).toEqual(failed);
+    stage.ways.keyRefused("second");
+    expect(meaning("first")).toEqual(failed);
+    stage.ways.keyRefused("first");
+    expect(stage.logged).toEqual(["key_refused second"]);
+  });
+
+  test("fails its task when it is the only one among successes", () => {
+    stage.ways.keyTaken("first", stage.clockMs);
+    expect(meaning("first")).toEqual(failed);
+    stage.ways.keyRefused("first");
+    stage.ways.keyTaken("first", stage.clockMs);
+    expect(meaning("first")).toEqual(failed);
+    expect(stage.logged).toEqual([]);
+  });
+
+  test("is taken for bad at the second in a row, in one exchange or in two", () => {
+    stage.ways.keyTaken("first", stage.clockMs);
+    expect(meaning("first", true)).toEqual({ kind: "throttled" });
+    stage.ways.keyRefused("first");
+    expect(meaning("first")).toEqual({ kind: "throttled" });
+    stage.ways.keyRefused("first");
+    expect(stage.logged).toEqual(["key_refused first"]);
+  });
+
+  test("is tried by one call at a time, after pauses that double up to a minute", async () => {
+    stage.isPool = true;
+    stage.ways.keyRefused("first");
+    const probesMs: number[] = [];
+    const startMs = stage.clockMs;
+    for (; stage.clockMs < startMs + 250_000; stage.clockMs += 500) {
+      const turns = await Promise.all([stage.ways.turn("h", 4), stage.ways.turn("other", 4)]);
+      const probes = turns.flatMap(({ tasks }) => tasks.filter((t) => t.upstream === "first"));
+      expect(probes.length).toBeLessThanOrEqual(1);
+      if (probes.length > 0) probesMs.push(stage.clockMs - startMs);
+      stage.end("first", probes.length);
+      stage.end("second", stage.by.get("second") ?? 0);
+      stage.open = 100;
+    }
+    expect(probesMs).toEqual([1, 3, 7, 15, 31, 63, 123, 183, 243].map((s) => s * 1_000));
+  });
+
+  test("is tried in time though nothing else happens", async () => {
+    stage.isPool = true;
+    second.restsMs = 30_000;
+    stage.ways.keyRefused("first");
+    stage.clockMs += 400;
+    expect(await stage.ways.turn("h", 4)).toMatchObject({ tasks: [], retryInMs: 600 });
+  });
+
+  test("is good again with a success of a call that began since, and with none from before", async () => {
+    stage.ways.keyRefused("first");
+    stage.clockMs += 100;
+    stage.ways.keyTaken("first", stage.clockMs - 101);
+    expect(await stage.turn(2)).toEqual({ second: 2 });
+    stage.ways.keyTaken("first", stage.clockMs);
+    expect(stage.logged).toEqual(["key_refused first", "key_taken first"]);
+    expect(await stage.turn(2)).toEqual({ first: 2 });
+  });
+
+  test("is tried anew when the batch is run again", async () => {
+    stage.ways.keyRefused("first");
+    stage.ways.forgetKeys();
+    expect(await stage.turn(2)).toEqual({ first: 2 });
+  });
+
+  test("lets go of the calls that the Limiter of its way keeps", async () => {
+    stage.isPool = true;
+    await stage.turn(15);
+    await stage.turn(15);
+    stage.end("first", 10);
+    await stage.turn(15);
+    stage.ways.keyRefused("first");
+    stage.by.clear();
+    await stage.ways.tell();
+    expect(first.last).toMatchObject({ held: 0, costs: [], ready: 0 });
+    expect(stage.ways.owes()).toBe(false);
   });
 });
 

@@ -4,6 +4,7 @@ import {
   classifyAnswer,
   classifyUnanswered,
   errorMessage,
+  refusesKey,
   type Verdict,
   worthRetrying,
 } from "../../src/core/outcome.ts";
@@ -21,6 +22,26 @@ function kindOf(status: number): Verdict["kind"] {
   if (status === 429) return "throttled";
   return [408, 409].includes(status) || status >= 500 ? "retry" : "failed";
 }
+
+describe("an answer about the key", () => {
+  test("is 401, whatever it says", () => {
+    for (const body of ["{}", '"Unauthorized"', "<html>"]) expect(refusesKey(401, body)).toBe(true);
+  });
+
+  test.each([
+    ["Anthropic's", { type: "error", error: { type: "permission_error", message: "no" } }],
+    ["Google's", { error: { code: 403, status: "PERMISSION_DENIED", message: "no" } }],
+    ["one like OpenAI's", { error: { type: "x", code: "invalid_api_key" } }],
+  ])("is a 403 that says so, as %s", (_whose, body) => {
+    expect(refusesKey(403, JSON.stringify(body))).toBe(true);
+    expect(refusesKey(400, JSON.stringify(body))).toBe(false);
+  });
+
+  test.each(["{}", '"no"', "<html>", "null", '{"error":{"type":"content_policy"}}'])(
+    "is no 403 that says %s",
+    (body) => expect(refusesKey(403, body)).toBe(false),
+  );
+});
 
 describe("classifyAnswer", () => {
   test.each(STATUSES)("decides status %i as both official SDKs do", (status) => {

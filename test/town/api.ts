@@ -13,6 +13,8 @@ export interface ApiSettings {
   refuses?: number;
   /** Nobody answers while this holds. */
   down?: () => boolean;
+  /** The key is answered 401 after some ms while this holds. */
+  refusesKey?: () => boolean;
   /** Calls of a model, by their number from 1, that get a 500. */
   fails?: (model: string, nth: number) => boolean;
   /** Parts of the calls that go wrong in another way. */
@@ -48,6 +50,10 @@ export class Api {
     this.models.set(model, nth);
     await pass(1);
     if (down?.()) throw new TypeError("connection refused");
+    if (this.#settings.refusesKey?.()) {
+      await pass(50);
+      return answer(401, { error: { message: "bad key" } }, { "content-type": "application/json" });
+    }
     const used = tokens();
     const refusal = this.#limits.admit(used, 100, Date.now());
     const headers: Record<string, string | number> = { "content-type": "application/json" };

@@ -1,4 +1,4 @@
-import type { Verdict } from "../../core/outcome.ts";
+import { refusesKey, type Verdict } from "../../core/outcome.ts";
 import type { Sql } from "../../core/sql.ts";
 import { nextStep, type RetryRules } from "../../core/task.ts";
 import { outputLineStem } from "../../wire/ids.ts";
@@ -31,9 +31,9 @@ export interface Standing {
   othersPass: boolean;
   /**
    * What a verdict means for its task, where there are other ways: what is the upstream's own trouble
-   * costs no attempt, as a 429 does not, and need not be waited for.
+   * costs no attempt, as a 429 does not, and need not be waited for. Nor does a key that it refuses.
    */
-  meaning(verdict: Verdict): Verdict;
+  meaning(verdict: Verdict, isKeyRefused?: boolean): Verdict;
 }
 
 type Held = {
@@ -98,7 +98,7 @@ export function record(
   const isAlone = throttled && othersPass && seen >= 0 && succeeded > seen;
   const alone = task.throttles_alone + (isAlone ? 1 : 0);
   const verdict = alone >= THROTTLES_ALONE ? asRetry(report.verdict) : report.verdict;
-  const meant = meaning(verdict);
+  const meant = meaning(verdict, isKeyRefused(report));
   const step = nextStep(meant, task, rules, nowMs, random);
   sql.exec(
     `UPDATE task SET state = ?, failures = ?, throttles = ?, throttles_alone = ?,
@@ -116,7 +116,8 @@ export function record(
   const said = { ...report, verdict };
   if (step.state !== "pending") return end(store, said, batchId, task, nowMs);
   addAttempt(sql, said, upstream, task.claimed_at, nowMs);
-  const refused = isRefused(report) ? 1 : 0;
+  // One that was given back goes another way, and is no sign that all calls of the batch are refused.
+  const refused = isRefused(report) && meant.kind !== "throttled" ? 1 : 0;
   const change: ProgressChange = { ...purse.spent(report.usage, task), unauthorized: refused };
   if (task.state === "running")
     Object.assign(change, released([task]), { running: -1, pending: 1 });
@@ -197,6 +198,11 @@ function countLate({ sql, counts, purse }: Written, report: Report): void {
 /** An attempt that ended its task has no row of its own, and was not lost after all. */
 function forgetLoss(sql: Sql, { seq, attempt }: Report): void {
   sql.exec("DELETE FROM attempt WHERE seq = ? AND attempt = ? AND verdict = 'lost'", seq, attempt);
+}
+
+/** Whether a report says that the upstream does not take the key; see {@link refusesKey}. */
+export function isKeyRefused({ result }: Report): boolean {
+  return result.kind === "answered" && refusesKey(result.status, result.body);
 }
 
 function isRefused({ result }: Report): boolean {
