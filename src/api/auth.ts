@@ -18,6 +18,8 @@ export interface Vars {
   project: string;
   /** What that project may use. */
   quotas: Quotas;
+  /** Whether the key is still good: whoever answers for long asks now and then. Never throws. */
+  isStillGood: () => Promise<boolean>;
   /** Of a POST: what makes it safe to repeat. */
   once: Once;
 }
@@ -63,14 +65,33 @@ async function projectOf(key: string, keys: readonly ApiKey[]): Promise<string |
 }
 
 /** What a key opens: the project of a setting's key at once, else as its project's Gate says. */
-async function admissionOf(env: Env, key: string): Promise<{ project: string; said: Admission }> {
+async function admissionOf(env: Env, key: string): Promise<Admitted> {
   const known = await projectOf(key, readConfig(env).apiKeys);
   const project = known ?? projectInKey(key);
-  if (project === undefined) return { project: "", said: { kind: "unknown" } };
+  if (project === undefined) return NOBODY;
   // Of the key, its hash leaves this isolate.
   const given = known === undefined ? await sha256(key) : null;
-  return { project, said: await gateStub(env, project).admit(given) };
+  const said = await gateStub(env, project).admit(given);
+  const isStillGood = async () => {
+    // A Gate that is out of reach says nothing for the key; the client asks anew.
+    return await gateStub(env, project)
+      .holds(given)
+      .catch(() => false);
+  };
+  return { project, said, isStillGood };
 }
+
+interface Admitted {
+  project: string;
+  said: Admission;
+  isStillGood: () => Promise<boolean>;
+}
+
+const NOBODY: Admitted = {
+  project: "",
+  said: { kind: "unknown" },
+  isStillGood: () => Promise.resolve(false),
+};
 
 /** Lets a request with a known key through, with its project; answers 401 to any other. */
 export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
@@ -80,16 +101,16 @@ export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
     bearerOf(c),
     messages ? c.req.header("x-api-key")?.trim() || undefined : undefined,
   ].filter((key) => key !== undefined);
-  let project = "";
-  let said: Admission = { kind: "unknown" };
+  let admitted = NOBODY;
   for (const key of keys) {
     if (await isForeign(key, c.req.url)) {
       const message =
         "The key of a Muster that is given none opens 127.0.0.1 and localhost alone. Set MUSTER_API_KEYS to one of your own.";
       return problemResponse(c, { code: "invalid_api_key", message });
     }
-    if (said.kind === "unknown") ({ project, said } = await admissionOf(c.env, key));
+    if (admitted.said.kind === "unknown") admitted = await admissionOf(c.env, key);
   }
+  const { project, said, isStillGood } = admitted;
   switch (said.kind) {
     case "unknown":
       return keys.length === 0 ? withoutKey(c, messages) : wrongKey(c);
@@ -123,6 +144,7 @@ export const authenticate = createMiddleware<AppEnv>(async (c, next) => {
   }
   c.set("project", project);
   c.set("quotas", quotas);
+  c.set("isStillGood", isStillGood);
   await next();
   if (rate !== null) tellRate(c.res.headers, rate);
   return undefined;
@@ -162,6 +184,12 @@ function withoutKey(c: Context<AppEnv>, messages: boolean): Response {
       ? "This Muster has no API keys yet. Set the secret MUSTER_API_KEYS to project:key pairs."
       : `No API key. Send it as ${messages ? "'x-api-key: <key>' or " : ""}'Authorization: Bearer <key>'.`,
   });
+}
+
+/** The answer to a key that was good when its request came, and is not any more. */
+export function noLongerGood(c: Context<AppEnv>): Response {
+  const message = "This API key was revoked or has expired since the request came.";
+  return problemResponse(c, { code: "invalid_api_key", message });
 }
 
 /** The answer to a key that is not known: 401, and 429 to an address that has sent many. */

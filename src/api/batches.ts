@@ -12,7 +12,7 @@ import {
 import { noSuch, type Problem, type Result } from "../wire/errors.ts";
 import { batchId, batchIdOf } from "../wire/ids.ts";
 import { wholeInText } from "../wire/whole.ts";
-import type { AppEnv } from "./auth.ts";
+import { type AppEnv, noLongerGood } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
 import { fullPage } from "./full-page.ts";
 import { notModified, onBatches, refusal, refusals } from "./openapi.ts";
@@ -125,6 +125,7 @@ export function addBatchRoutes(app: OpenAPIHono<AppEnv>): void {
     const seconds = readWait(prefer);
     const wait = seconds === undefined ? undefined : { seconds, ifNoneMatch };
     const found = await findBatch(c.env, c.get("project"), id, wait);
+    if (wait && !(await c.get("isStillGood")())) return noLongerGood(c) as never;
     if (!found.ok) return refused(c, found.problem);
     return taggedJson(c, found.value, wait && { "preference-applied": `wait=${seconds}` });
   });

@@ -8,11 +8,13 @@ import { batchId, newSeed } from "../wire/ids.ts";
 import { liveProgress, liveTask, liveTasks } from "../wire/live.ts";
 import type { AppEnv } from "./auth.ts";
 import { idParams, refused } from "./batches.ts";
-import { liveEvents } from "./live.ts";
+import { type LiveOptions, liveEvents } from "./live.ts";
 import { addSchema, onBatches, refusal, refusals } from "./openapi.ts";
 import { streamOf } from "./results.ts";
 
 const SSE = "text/event-stream";
+/** For so long a stream goes on after its key was revoked. */
+const LOOK_EVERY_MS = 5_000;
 /** A text in which the `data` of each event is one of these. */
 const EVENTS = z.string().meta({
   contentMediaType: SSE,
@@ -87,8 +89,9 @@ export function addEventsRoute(app: OpenAPIHono<AppEnv>): void {
       listener,
       first: first.value,
       tasks,
-      asks: readConfig(c.env).subrequests - 1,
-      ask: (request) => batch.news(request),
+      // Each may come with a look at the key.
+      asks: Math.floor((readConfig(c.env).subrequests - 1) / 2),
+      ask: whileGood(c.get("isStillGood"), (request) => batch.news(request)),
       sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       nowMs: () => Date.now(),
     });
@@ -99,4 +102,17 @@ export function addEventsRoute(app: OpenAPIHono<AppEnv>): void {
       "x-accel-buffering": "no",
     }) as never;
   });
+}
+
+type Ask = LiveOptions["ask"];
+
+/** Asks as long as the key is good; then as if there were no such batch, which ends the stream. */
+function whileGood(isGood: () => Promise<boolean>, ask: Ask): Ask {
+  let lookedAtMs = Date.now();
+  return async (request) => {
+    const reply = await ask(request);
+    if (Date.now() - lookedAtMs < LOOK_EVERY_MS) return reply;
+    lookedAtMs = Date.now();
+    return (await isGood()) ? reply : noSuch("batch", "");
+  };
 }

@@ -84,6 +84,19 @@ export class Gate extends DurableObject<Env> {
     return { kind: "too_many", rate: passing.rate, waitMs: passing.waitMs };
   }
 
+  /**
+   * Whether a key that was let in would be let in again, apart from how many requests there are.
+   *
+   * @param given as in {@link admit}.
+   */
+  holds(given: ArrayBuffer | null): boolean {
+    const nowMs = Date.now();
+    if ((this.#read().profile?.archived_at ?? null) !== null) return false;
+    if (given === null) return true;
+    const key = this.#keyOf(given, nowMs);
+    return key !== undefined && (key.expires_at === null || key.expires_at > nowMs);
+  }
+
   /** Makes the project, if it is not there. */
   async open(project: string, name: string, quotas: QuotaOverrides): Promise<Profile> {
     if (!this.#hasTables) await this.#migrate();

@@ -116,6 +116,11 @@ describe("a key of the admin API", () => {
   });
 });
 
+interface Revoked {
+  id: string;
+  key: string;
+}
+
 describe("revoking", () => {
   it("a key bites the very next request", async () => {
     const { id } = await newProject();
@@ -130,6 +135,26 @@ describe("revoking", () => {
     expect(await statusOf(key.value)).toBe(401);
     expect(await statusOf(kept.value)).toBe(200);
     expect((await admin(`/${id}/api_keys/${key.id}`)).status).toBe(404);
+  });
+
+  it.each([
+    ["a key", ({ id, key }: Revoked) => admin(`/${id}/api_keys/${key}`, { method: "DELETE" })],
+    ["a project", ({ id }: Revoked) => adminPost(`/${id}/archive`, {})],
+  ])("%s ends what its key waits for and what it follows", async (_, revoke) => {
+    const { id } = await newProject();
+    const key = await newKey(id);
+    // Its one call is made again in an hour.
+    const prompts = [unique("[after an hour]")];
+    const made = await post("/v1/batches", { model: "m", prompts }, key.value);
+    const batch: { id: string } = await made.json();
+    const path = `/v1/batches/${batch.id}`;
+    const events = await call(`${path}/events`, {}, key.value);
+    const waiting = call(path, { headers: { prefer: "wait=3" } }, key.value);
+    await revoke({ id, key: key.id });
+    expect((await waiting).status).toBe(401);
+    const told = await events.text();
+    expect(told).toContain("event: status");
+    expect(told).not.toContain("event: end");
   });
 
   it("an archived project's keys open nothing, and a setting's neither", async () => {
