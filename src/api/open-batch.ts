@@ -68,7 +68,10 @@ export async function openBatch(
   const made = newBatchId(turn.seed);
   const { fingerprint, isRetry } = turn;
   const size = { tasks, bytes: bytesOf(asked.tasks ?? []) };
-  const added = await index.addBatch(made, asked.endpoint, fingerprint, isRetry, size, quotas);
+  // Before it is in the index: see OPEN_WITHIN_MS.
+  const nowMs = Date.now();
+  const ref = { project, batch_id: made };
+  const added = await index.addBatch(ref, asked.endpoint, fingerprint, isRetry, size, quotas);
   if (!added.ok) return added;
   const id = added.value;
   if (id !== made && inputFileId === ownInputFileId(made)) {
@@ -80,7 +83,6 @@ export async function openBatch(
       sourceKey = kept.value.r2_key;
     }
   }
-  const nowMs = Date.now();
   const batch: NewBatch = {
     project,
     batch_id: id,

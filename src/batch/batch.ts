@@ -42,6 +42,11 @@ export class Batch extends DurableObject<Env> {
     return (this.#engine ?? (await this.#start())).open(batch, tasks);
   }
 
+  /** Whether it was opened. One that its client deleted was. */
+  isOpened(): boolean {
+    return this.#engine?.view().ok ?? false;
+  }
+
   /** See {@link Engine.view}. */
   view(): Result<BatchObject> {
     return this.#client?.view() ?? NOT_OPENED;

@@ -8,6 +8,7 @@ import {
   windowMs,
 } from "../wire/batch.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
+import { OPEN_WITHIN_MS } from "../wire/messages.ts";
 import type { NewTask } from "../wire/request.ts";
 import { Alarm } from "./alarm.ts";
 import { applyChange, budgetAfter } from "./change.ts";
@@ -71,10 +72,16 @@ export class Engine {
   /**
    * Opens the batch: with its tasks, and then it is in progress, or with the key of a file, and
    * then it is validating. Opening it twice changes nothing: what was opened first stays.
+   *
+   * @throws when it was asked for too long ago, and is not open.
    */
   open(batch: NewBatch, tasks: NewTask[] | null): Result<Opened> {
     const store = this.#store;
     const nowMs = this.#world.nowMs();
+    if (store.rows.get() === undefined && nowMs - batch.created_at > OPEN_WITHIN_MS) {
+      // It would run, and be in no list.
+      throw new Error("this batch was asked for so long ago that its project may have given it up");
+    }
     store.transaction(() => {
       if (!store.rows.insert(batch) || tasks === null) return;
       const refused = addTasks(store, tasks, this.#config.prices);

@@ -1,10 +1,12 @@
 import { DurableObject } from "cloudflare:workers";
 import { SQLSchemaMigrations } from "durable-utils/sql-migrations";
 import { quoted } from "../core/quoted.ts";
+import { batchStub } from "../stubs.ts";
 import type { Endpoint as BatchEndpoint } from "../wire/batch.ts";
 import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
 import type { Begun, KeptAnswer } from "../wire/idempotency.ts";
+import type { BatchRef } from "../wire/messages.ts";
 import type { Quotas } from "../wire/quota.ts";
 import type { NewUpload } from "../wire/upload.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
@@ -13,7 +15,7 @@ import type { Totals } from "./digests.ts";
 import { Doomed } from "./doomed.ts";
 import type { EndpointAttempt, EndpointTarget, Subscriber } from "./endpoint-rpc.ts";
 import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
-import { expireFiles } from "./expire.ts";
+import { expireFiles, GIVE_UP_MS, giveUpUnopened } from "./expire.ts";
 import { Idempotency } from "./idempotency.ts";
 import { type OutputFile, outputFileRow } from "./output-file.ts";
 import { type Addition, QuotaBook } from "./quotas.ts";
@@ -32,6 +34,7 @@ import {
   type Page,
   ProjectStore,
 } from "./store.ts";
+import { Unopened } from "./unopened.ts";
 import { type Assembly, type UploadState, Uploads } from "./uploads.ts";
 
 const RETRY_MS = 60_000;
@@ -57,11 +60,13 @@ export class Project extends DurableObject<Env> {
   readonly #idempotency: Idempotency;
   readonly #doomed: Doomed;
   readonly #quotas: QuotaBook;
+  readonly #unopened: Unopened;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#doomed = new Doomed(ctx.storage.sql);
     this.#quotas = new QuotaBook(ctx.storage.sql);
+    this.#unopened = new Unopened(ctx.storage.sql);
     this.#endpoints = new Endpoints(ctx.storage.sql);
     this.#idempotency = new Idempotency(ctx.storage.sql);
     ctx.blockConcurrencyWhile(async () => {
@@ -73,6 +78,7 @@ export class Project extends DurableObject<Env> {
   /**
    * Puts a batch into the index, before it is opened: a batch that runs is always listed.
    *
+   * @param ref its id, and the project's own name.
    * @param endpoint what it calls.
    * @param fingerprint of the request that asks for it, for a retry of it to be known by.
    * @param isRetry whether the request says that it was sent before.
@@ -80,7 +86,7 @@ export class Project extends DurableObject<Env> {
    *   there already is not refused for a quota.
    */
   addBatch(
-    batchId: string,
+    ref: BatchRef,
     endpoint: BatchEndpoint,
     fingerprint: string | null,
     isRetry: boolean,
@@ -90,11 +96,15 @@ export class Project extends DurableObject<Env> {
     const store = this.#opened();
     const nowMs = Date.now();
     const before = isRetry && fingerprint !== null ? this.batchAskedWith(fingerprint) : undefined;
-    if (before !== undefined) return ok(before);
-    if (!store.hasBatch(batchId)) {
+    const batchId = before ?? ref.batch_id;
+    if (store.hasBatch(batchId)) {
+      this.#unopened.asked(batchId, nowMs);
+    } else {
       const room = this.#quotas.check({ batches: 1, ...size }, quotas, nowMs);
       if (!room.ok) return room;
+      this.#unopened.introduce(ref.project);
       store.addBatch(batchId, endpoint, fingerprint, size, nowMs);
+      this.#arm();
     }
     return ok(batchId);
   }
@@ -177,6 +187,7 @@ export class Project extends DurableObject<Env> {
   /** Takes what a batch tells of itself. */
   noteBatch(batchId: string, digest: Digest): void {
     this.#opened().digests.note(batchId, digest);
+    this.#unopened.opened(batchId);
   }
 
   /** Answers; that is all. */
@@ -345,6 +356,11 @@ export class Project extends DurableObject<Env> {
     // Armed before the work: if it fails, it comes again.
     void this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     const store = this.#opened();
+    const project = this.#unopened.project();
+    if (project !== undefined) {
+      const isOpened = (batch_id: string) => batchStub(this.env, { project, batch_id }).isOpened();
+      await giveUpUnopened(store, this.#unopened, isOpened, Date.now);
+    }
     await expireFiles(store, this.#doomed, this.env.FILES, Date.now);
     while (this.#idempotency.expire(Date.now(), EXPIRE_AT_ONCE));
     await this.ctx.storage.deleteAlarm();
@@ -366,10 +382,17 @@ export class Project extends DurableObject<Env> {
       this.#opened().nextExpiryMs(),
       this.#idempotency.nextExpiryMs(),
       this.#doomed.nextMs(),
+      this.#nextGiveUpMs(),
     ];
     const nextMs = Math.min(...times.map((time) => time ?? Number.POSITIVE_INFINITY));
     if (nextMs !== Number.POSITIVE_INFINITY)
       void this.ctx.storage.setAlarm(Math.max(nextMs, Date.now() + 1));
+  }
+
+  #nextGiveUpMs(): number | undefined {
+    const oldestMs = this.#unopened.oldestMs();
+    if (oldestMs === undefined || this.#unopened.project() === undefined) return undefined;
+    return oldestMs + GIVE_UP_MS;
   }
 
   #opened(): ProjectStore {

@@ -5,8 +5,9 @@ import type { FilePurpose } from "../wire/file.ts";
 /**
  * The tables of a Project, and who writes them. Times are milliseconds since the epoch.
  * - `batch`: a row a batch, its index, and how many tasks it was asked for with; everything else about
- *   it is in the batch's own object.
- *   Written by store.ts.
+ *   it is in the batch's own object. Written by store.ts; `asked_at`, which is null once the batch
+ *   has told of itself, by unopened.ts.
+ * - `self`: one row, the project's name, which an object's alarm is not told. Written by unopened.ts.
  * - `digest`: a row a batch that told of itself; written by digests.ts, from the batch.
  * - `gone`: one row, the sums of the batches that were deleted, so that counters never fall.
  * - `file`: a row a file. An uploaded one's bytes are in R2, an output file's in its batch. Written
@@ -195,6 +196,18 @@ export const migrations: SQLSchemaMigration[] = [
     idMonotonicInc: 9,
     description: "bytes of tasks that a batch was opened with, which no file has",
     sql: "ALTER TABLE batch ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
+  },
+  {
+    idMonotonicInc: 10,
+    description: "since when a batch that has told nothing of itself is waited for",
+    sql: `
+      ALTER TABLE batch ADD COLUMN asked_at INTEGER;
+      UPDATE batch SET asked_at = created_at WHERE batch_id NOT IN (SELECT batch_id FROM digest);
+      CREATE INDEX IF NOT EXISTS batch_asked ON batch (asked_at) WHERE asked_at IS NOT NULL;
+      CREATE TABLE IF NOT EXISTS self (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        project TEXT NOT NULL
+      ) STRICT;`,
   },
 ];
 

@@ -65,9 +65,10 @@ export class ProjectStore {
     nowMs: number,
   ): void {
     this.#sql.exec(
-      `INSERT OR IGNORE INTO batch (batch_id, created_at, fingerprint, endpoint, tasks, bytes)
-       VALUES (?, ?, ?, ?, ?, ?)`,
+      `INSERT OR IGNORE INTO batch (batch_id, created_at, asked_at, fingerprint, endpoint, tasks,
+         bytes) VALUES (?, ?, ?, ?, ?, ?, ?)`,
       batchId,
+      nowMs,
       nowMs,
       fingerprint,
       endpoint,

@@ -9,6 +9,12 @@ export const batchRef = z.object({ project: z.string().min(1), batch_id: z.strin
 export type BatchRef = z.infer<typeof batchRef>;
 
 /**
+ * A batch is opened so soon after it was asked for, or not at all: later than that its project may
+ * take it out of its index.
+ */
+export const OPEN_WITHIN_MS = 30 * 60_000;
+
+/**
  * A pointer: "this batch has work for one invocation". It names no task; which tasks there are is
  * asked of the batch, so a pointer that is late, doubled or lost does no harm.
  */

@@ -355,7 +355,7 @@ function askedAgainAfter(batchId: string, ms: number): Promise<string> {
       .one();
     const asked = atTime(Date.now() + ms, () =>
       object.addBatch(
-        newBatchId(),
+        { project: "default", batch_id: newBatchId() },
         "/v1/embeddings",
         fingerprint,
         true,

@@ -139,7 +139,14 @@ export async function unopened(
   const ids = Array.from({ length: count }, () => newBatchId());
   for (const id of ids) {
     const size = { tasks: 1, bytes: 0 };
-    await projectStub(env, project).addBatch(id, endpoint, null, false, size, UNBOUNDED);
+    await projectStub(env, project).addBatch(
+      { project, batch_id: id },
+      endpoint,
+      null,
+      false,
+      size,
+      UNBOUNDED,
+    );
   }
   return ids;
 }
