@@ -24,6 +24,7 @@ import {
   receivedAt,
   say,
   TASKS_QUEUE,
+  taskOf,
 } from "../support/worker/faults.ts";
 import { newBatch, plant, report, stubOf, tamper } from "../support/worker/store.ts";
 
@@ -154,6 +155,25 @@ describe("a batch that is retried", () => {
     ]);
     expect(await callsOf(prompts)).toEqual([1, 5, 1, 2]);
     expect(second.usage.total_tokens).toBeGreaterThan(first.usage.total_tokens);
+  });
+
+  it("runs a task again whose answer was three thousand levels deep, and keeps its attempt", async () => {
+    const batch = newBatch();
+    const { batch_id: id } = batch;
+    await plant(batch, [unique("deep")], NOTHING);
+    await say(batch, { holder: "h", want: 1 });
+    const trace = `${"[".repeat(3_000)}${"]".repeat(3_000)}`;
+    const body = `{"error":{"message":"no"},"trace":${trace}}`;
+    const result = { kind: "answered" as const, status: 400, requestId: "r", body };
+    await say(batch, {
+      holder: "h",
+      reports: [{ ...report(0, 1, { kind: "failed" }), result }],
+    });
+    expect((await ended(id)).request_counts.failed).toBe(1);
+    await steer(id, "retry");
+    expect((await ended(id)).request_counts.completed).toBe(1);
+    const { attempts } = await taskOf(id, "task-0");
+    expect(attempts.map(({ status_code }) => status_code)).toEqual([400, 200]);
   });
 
   it("has a run number, a new window of the same length, and no end yet", async () => {

@@ -39,4 +39,14 @@ describe("a batch that reads its file", () => {
     expect(totals.filter((total) => total > 0 && total < lines).length).toBeGreaterThan(1);
     expect((await ended(id)).request_counts).toEqual({ total: lines, completed: lines, failed: 0 });
   });
+
+  it("takes a first line of any depth, in a file of several ranges", async () => {
+    const deep = `${"[".repeat(1_500)}${"]".repeat(1_500)}`;
+    const body = `{"model":"m","messages":[{"role":"user","content":"hi"}],"metadata":${deep}}`;
+    const first = `{"custom_id":"deep","method":"POST","url":"/v1/chat/completions","body":${body}}\n`;
+    const file = await upload(first + fileOf(160, 8));
+    const endpoint = "/v1/chat/completions";
+    const { id } = await open({ input_file_id: file.id, endpoint, completion_window: "24h" });
+    expect((await ended(id)).request_counts).toEqual({ total: 161, completed: 161, failed: 0 });
+  });
 });

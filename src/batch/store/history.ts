@@ -89,6 +89,54 @@ export function readHistory(sql: Sql, customId: string): TaskHistory | undefined
   return { seq, custom_id, state, not_before, attempts, same_as, body, line };
 }
 
+/** Read at a time: outcomes, and about how many bytes of their lines. */
+const READ_AT_ONCE = 1_000;
+const READ_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Writes down the attempts that ended a task without success. They are known by its outcome alone,
+ * so do it before that goes.
+ */
+export function keepLastAttempts(sql: Sql): void {
+  let after = -1;
+  for (;;) {
+    const lines: { seq: number; line: string }[] = [];
+    let bytes = 0;
+    // A task that was cancelled after an attempt has a row of that already.
+    const cursor = sql.exec<{ seq: number; line: string }>(
+      `SELECT seq, line FROM outcome JOIN task USING (seq)
+       WHERE seq > ? AND ok = 0 AND claimed_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempt
+         WHERE attempt.seq = task.seq AND attempt.attempt = task.attempt)
+       ORDER BY seq LIMIT ?`,
+      after,
+      READ_AT_ONCE,
+    );
+    for (const row of cursor) {
+      lines.push(row);
+      bytes += row.line.length;
+      if (bytes >= READ_BYTES) break;
+    }
+    if (lines.length === 0) return;
+    for (const { seq, line } of lines) {
+      const { status_code, error } = answerOf(line);
+      sql.exec(
+        `INSERT OR IGNORE INTO attempt
+           (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream)
+         SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed', ?, ?, upstream
+         FROM task JOIN outcome USING (seq) WHERE seq = ?`,
+        status_code,
+        error,
+        seq,
+      );
+      after = seq;
+    }
+  }
+}
+
+/**
+ * What an output line says of the call. Read here and not by SQLite, whose JSON functions take no
+ * more than a thousand levels: an upstream's answer may have more.
+ */
 function answerOf(line: string | undefined): Pick<AttemptRow, "status_code" | "error"> {
   if (line === undefined) return { status_code: null, error: null };
   const { response, error } = JSON.parse(line) as {

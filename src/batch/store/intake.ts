@@ -95,9 +95,10 @@ export function dropTasks({ sql, counts }: Store): void {
 /** The model of the first task, or undefined while there is none. */
 export function firstModel(sql: Sql): { model: string | undefined } | undefined {
   const [first] = sql
-    .exec<{ model: string | null }>(
-      "SELECT json_extract(body, '$.model') AS model FROM input ORDER BY seq LIMIT 1",
-    )
+    .exec<{ body: string }>("SELECT body FROM input ORDER BY seq LIMIT 1")
     .toArray();
-  return first && { model: typeof first.model === "string" ? first.model : undefined };
+  if (first === undefined) return undefined;
+  // Not by SQLite, which takes no JSON that is more than a thousand levels deep.
+  const { model } = JSON.parse(first.body) as { model?: unknown };
+  return { model: typeof model === "string" ? model : undefined };
 }

@@ -1,6 +1,7 @@
 import type { Amount } from "../../core/budget.ts";
 import type { Sql } from "../../core/sql.ts";
 import type { Claim } from "../exchange.ts";
+import { keepLastAttempts } from "./history.ts";
 import type { Progress } from "./progress.ts";
 import { NEED, type NeedRow, type Purse, RESERVED, type Reserved, released } from "./purse.ts";
 
@@ -239,25 +240,7 @@ export class Tasks {
 
   /** failed | cancelled | expired → pending, with all their attempts anew; outcomes go. */
   rerun(nowMs: number): number {
-    // An attempt that ended its task is known by the outcome alone, which goes.
-    this.#sql.exec(
-      `INSERT OR IGNORE INTO attempt
-         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream)
-       SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed',
-         line ->> '$.response.status_code', coalesce(line ->> '$.error.message',
-           'The upstream answered ' || (line ->> '$.response.status_code') || '.'), upstream
-       FROM task JOIN outcome USING (seq) WHERE state = 'failed' AND claimed_at IS NOT NULL`,
-    );
-    // The attempt that ended a task had no row of its own; its outcome goes now.
-    this.#sql.exec(
-      `INSERT OR IGNORE INTO attempt
-         (seq, attempt, started_at, ended_at, took_ms, verdict, status_code, error, upstream)
-       SELECT seq, attempt, claimed_at, recorded_at, took_ms, 'failed',
-         json_extract(line, '$.response.status_code'),
-         coalesce(json_extract(line, '$.error.message'),
-           'The upstream answered ' || json_extract(line, '$.response.status_code') || '.'), upstream
-       FROM outcome JOIN task USING (seq) WHERE ok = 0 AND claimed_at IS NOT NULL`,
-    );
+    keepLastAttempts(this.#sql);
     // Never the last place, which is the end's: places only grow.
     this.#sql.exec("DELETE FROM recorded WHERE seq IN (SELECT seq FROM outcome WHERE ok = 0)");
     this.#sql.exec("DELETE FROM outcome WHERE ok = 0");

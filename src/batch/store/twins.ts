@@ -11,7 +11,7 @@ const SETTLE_WITH_ORIGINAL = 20;
 /** What comes after the ids in an output line. No `"` stands unescaped in a custom_id's text. */
 const TAIL = `substr(line, instr(line, ',"response":'))`;
 
-type Original = { state: TaskState; bytes: number; stopped: number };
+type Original = { state: TaskState; bytes: number; stopped: boolean };
 
 /**
  * Tasks whose body an earlier task of the batch has: its twins. They are never handed out (their
@@ -65,16 +65,17 @@ export class Twins {
 
   /** @returns how many were ended. */
   #settle(seq: number, limit: number, lineStem: string, nowMs: number): number {
-    const [original] = this.#sql
-      .exec<Original>(
-        `SELECT state, octet_length(line) AS bytes,
-           iif(ok, 0, coalesce(line ->> '$.error.code' = 'budget_stopped', 0)) AS stopped
+    const [row] = this.#sql
+      .exec<{ state: TaskState; bytes: number; refusal: string | null }>(
+        `SELECT state, octet_length(line) AS bytes, iif(ok, NULL, line) AS refusal
          FROM task JOIN outcome USING (seq) WHERE seq = ?`,
         seq,
       )
       .toArray();
-    if (original === undefined) throw new Error(`task ${seq} has twins to end and no outcome`);
-    const most = Math.max(1, Math.min(limit, Math.floor(SETTLE_BYTES / original.bytes)));
+    if (row === undefined) throw new Error(`task ${seq} has twins to end and no outcome`);
+    const { state, bytes, refusal } = row;
+    const original = { state, bytes, stopped: refusal !== null && isStopped(refusal) };
+    const most = Math.max(1, Math.min(limit, Math.floor(SETTLE_BYTES / bytes)));
     const twins = this.#sql
       .exec<{ seq: number }>(
         "SELECT seq FROM task WHERE twin_of = ? AND state = 'pending' ORDER BY seq LIMIT ?",
@@ -119,7 +120,13 @@ export class Twins {
     change[state] = count;
     const bytes = lines.reduce((sum, line) => sum + line.bytes, 0);
     change[lines[0]?.ok === 1 ? "output_bytes" : "error_bytes"] = bytes;
-    if (stopped === 1) change.budget_stopped = count;
+    if (stopped) change.budget_stopped = count;
     this.#counts.add(change);
   }
+}
+
+/** Not by SQLite, whose JSON functions take no more than a thousand levels: this may be an answer. */
+function isStopped(line: string): boolean {
+  const { error } = JSON.parse(line) as { error: { code: string } | null };
+  return error?.code === "budget_stopped";
 }
