@@ -2,10 +2,13 @@ import { Readable } from "node:stream";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 import { quoted } from "../core/quoted.ts";
 import { type Result, refuse } from "../wire/errors.ts";
+import { wrongFilename } from "../wire/file.ts";
 import { StorageError, type StoredObject, storeObject } from "./store-object.ts";
 
 /** A form's other fields are short. */
 const MAX_FIELD_BYTES = 1024;
+/** Beside the file. No form has as many fields, and each part that is read costs some time. */
+const MAX_FIELDS = 20;
 
 /** What a form takes: the name of its one file, how long it may be, and its other fields. */
 export interface FormRules {
@@ -56,16 +59,21 @@ export async function receiveForm(
   const body = Readable.fromWeb(request.body as never);
   try {
     await new Promise<void>((resolve, reject) => {
-      form.on("file", (name, stream, filename) => {
-        if (name !== rules.file) {
-          refused ??= unknown(name, rules);
+      form.on("file", (name, stream, given) => {
+        const filename = given || "upload.jsonl";
+        const takes = wrongFilename(filename);
+        if (name !== rules.file || takes !== undefined) {
+          refused ??=
+            name === rules.file
+              ? refuse("invalid_request", `${name} takes ${takes}.`, name)
+              : unknown(name, rules);
           stream.resume();
           return;
         }
         stopStoring = (error) => stream.destroy(error);
         stored = storeObject(stream, bucket, key, rules.maxBytes).then((kept) => {
           if (kept === undefined) refused = tooLarge(rules);
-          else file = { filename: filename || "upload.jsonl", ...kept };
+          else file = { filename, ...kept };
         });
         // The form would wait for ever for a file that nobody reads any more.
         stored.catch(reject);
@@ -77,6 +85,15 @@ export async function receiveForm(
           rules.file,
         );
       });
+      // What still comes is read to its end, as a client that sends hears no answer, and not looked at.
+      const stop = () => {
+        refused ??= tooManyParts(rules);
+        body.unpipe(form);
+        body.on("end", () => reject(new Error("there are too many parts")));
+        body.resume();
+      };
+      form.on("fieldsLimit", stop);
+      form.on("partsLimit", stop);
       form.on("finish", resolve);
       form.on("error", reject);
       body.on("error", reject);
@@ -93,7 +110,8 @@ export async function receiveForm(
     // That is not the client's fault, so it is no refusal.
     if (failure instanceof StorageError) throw failure;
     await bucket.delete(key);
-    return refuse("invalid_request", `The form broke off or is not valid: ${broken.message}.`);
+    const message = `The form broke off or is not valid: ${broken.message}.`;
+    return refused ?? refuse("invalid_request", message);
   }
   if (refused === undefined && file !== undefined) return { ok: true, value: { fields, file } };
   await bucket.delete(key);
@@ -105,11 +123,22 @@ function openForm(type: string): InstanceType<typeof Busboy> | undefined {
   try {
     return new Busboy({
       headers: { "content-type": type } as BusboyHeaders,
-      limits: { files: 1, fields: 20, fieldSize: MAX_FIELD_BYTES },
+      limits: {
+        files: 1,
+        fields: MAX_FIELDS,
+        parts: MAX_FIELDS + 1,
+        fieldSize: MAX_FIELD_BYTES,
+      },
     });
   } catch {
     return undefined;
   }
+}
+
+function tooManyParts({ file, fields }: FormRules): Result<never> {
+  const takes = [file, ...fields].join(", ");
+  const message = `The form has more than ${MAX_FIELDS + 1} parts; it takes ${takes}.`;
+  return refuse("invalid_request", message, undefined, "too_many_parts");
 }
 
 function noFile({ file }: FormRules): Result<never> {

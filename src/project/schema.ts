@@ -209,6 +209,12 @@ export const migrations: SQLSchemaMigration[] = [
         project TEXT NOT NULL
       ) STRICT;`,
   },
+  {
+    idMonotonicInc: 11,
+    description:
+      "names of files from before they were short: lists of long ones cannot be answered",
+    sql: "UPDATE file SET filename = substr(filename, 1, 255) WHERE octet_length(filename) > 255;",
+  },
 ];
 
 export type UploadRow = {

@@ -6,6 +6,21 @@ import { strict } from "./strict.ts";
 /** Bytes of one file at most: the official batch API's limit for an input file. */
 export const MAX_FILE_BYTES = 200 * 1024 * 1024;
 
+const MAX_FILENAME = 255;
+const FILENAME_TAKES = `1 to ${MAX_FILENAME} characters, none of them NUL`;
+
+/** What a file is called. It is in each list of files, so it is short. */
+export const filename = z
+  .string()
+  .min(1)
+  .max(MAX_FILENAME)
+  .refine((name) => !name.includes("\0"), FILENAME_TAKES);
+
+/** Why a name is none that a file takes, or undefined for one that is. */
+export function wrongFilename(name: string): string | undefined {
+  return filename.safeParse(name).success ? undefined : `a filename of ${FILENAME_TAKES}`;
+}
+
 /** What files are for here. Of all purposes there are at OpenAI, clients may ask for the list. */
 export const filePurpose = z.enum(["batch", "batch_output"]);
 export type FilePurpose = z.infer<typeof filePurpose>;

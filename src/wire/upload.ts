@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { expiresAfter, fileObject, MAX_FILE_BYTES } from "./file.ts";
+import { expiresAfter, filename, fileObject, MAX_FILE_BYTES } from "./file.ts";
 import { strict } from "./strict.ts";
 
 /** Uploads in parts, as the official client makes them. */
@@ -15,7 +15,7 @@ const BYTES_TAKES = `the file's size, a whole number from 1 to ${MAX_FILE_BYTES}
 
 export const newUpload = strict({
   bytes: z.number().int().min(1, BYTES_TAKES).max(MAX_FILE_BYTES, BYTES_TAKES),
-  filename: z.string().min(1).max(255),
+  filename,
   mime_type: z.string().min(1).max(255),
   purpose: z.literal("batch", { error: "'batch', and nothing else" }),
   expires_after: expiresAfter.optional(),

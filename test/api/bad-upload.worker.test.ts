@@ -15,6 +15,9 @@ const file = { name: "file", filename: "in.jsonl", content: chatLine("a", unique
 const purpose = { name: "purpose", content: "batch" };
 const RULES: FormRules = { file: "file", maxBytes: 1e9, advice: "", fields: ["purpose"] };
 
+/** A field again and again, as a form may have it. */
+const many = (count: number) => Array.from({ length: count }, () => purpose);
+
 /** What is stored: R2 keys, and ids in the list. */
 async function stored() {
   const { objects } = await env.FILES.list();
@@ -36,6 +39,13 @@ describe("an upload that is refused", () => {
       "a field is misspelt",
       "expire_after[seconds]",
       [purpose, file, { name: "expire_after[seconds]", content: "3600" }],
+    ],
+    ["its name is too long", "file", [purpose, { ...file, filename: "n".repeat(256) }]],
+    ["its name has a NUL", "file", [purpose, { ...file, filename: "a\0.jsonl" }]],
+    [
+      "a field is unknown, behind many",
+      "user",
+      [purpose, file, ...many(18), { name: "user", content: "somebody" }],
     ],
     ["there are two files", "file", [purpose, file, file]],
     ["there is another file", "file", [{ ...file, name: "document" }, file, purpose]],
@@ -78,6 +88,19 @@ describe("an upload that is refused", () => {
     const error = await errorOf(response);
     expect(error).toMatchObject({ type: "invalid_request_error", param });
     expect(error.message).toContain(param);
+    expect(await stored()).toEqual(before);
+  });
+
+  it.each([
+    ["of 22 parts", [file, ...many(21)]],
+    ["of 22 parts, the file last", [...many(21), file]],
+    ["of 50,000 parts", [...many(25_000), file, ...many(25_000)]],
+    ["of 50,000 files", Array.from({ length: 50_000 }, () => file)],
+  ])("because it is a form %s leaves nothing behind", async (_, parts) => {
+    const before = await stored();
+    const response = await postForm(formBytes(parts));
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).message).toMatch(/more than 21 parts|takes one file/);
     expect(await stored()).toEqual(before);
   });
 

@@ -129,6 +129,7 @@ describe("an upload", () => {
       ["質問 🙂.jsonl", "質問 🙂.jsonl"],
       ["C:\\work\\in.jsonl", "in.jsonl"],
       ["../../in.jsonl", "in.jsonl"],
+      ["n".repeat(255), "n".repeat(255)],
       ["", "upload.jsonl"],
     ] as const) {
       expect((await upload("{}", undefined, given)).filename).toBe(kept);

@@ -268,6 +268,8 @@ describe("an upload is refused", () => {
     ["bytes", { ...good, bytes: 200 * 1024 * 1024 + 1 }],
     ["filename", { ...good, filename: "" }],
     ["filename", { ...good, filename: undefined }],
+    ["filename", { ...good, filename: "n".repeat(256) }],
+    ["filename", { ...good, filename: "a\0b" }],
     ["mime_type", { ...good, mime_type: undefined }],
     ["purpose", { ...good, purpose: "fine-tune" }],
     ["purpose", { ...good, purpose: undefined }],
