@@ -4,14 +4,17 @@ import { log } from "../log.ts";
 import { limiterStub } from "../stubs.ts";
 import { DEFAULT_PRIORITY } from "../wire/batch.ts";
 import { newSeed } from "../wire/ids.ts";
+import type { BatchRef } from "../wire/messages.ts";
 
 /**
- * A permit for one call that belongs to no batch. To the Limiter it is a batch of one: it waits with
- * the others, and as nothing of it is in flight, it is among the first to be dealt a call.
+ * A permit for one call that belongs to no batch. To the Limiter it is a batch of one, and a part of
+ * what its project's single calls have together. It waits with the others, and listens for its turn.
  */
 
-/** Asked again this soon, whatever the Limiter says: a call that was freed is kept only a little. */
-const ASK_EVERY_MS = 250;
+/** A Limiter that is out of reach is asked again this soon. */
+const AWAY_RETRY_MS = 250;
+/** Asked again this soon, whatever the Limiter says: limits change, too. */
+const ASK_WITHIN_MS = 10_000;
 /** Well inside the time that a hold lives unheard. */
 const CONFIRM_MS = 30_000;
 
@@ -22,6 +25,13 @@ export type News = Pick<
 >;
 
 const NO_NEWS: News = { extraTokens: 0, throttled: undefined, answered: false };
+
+/** That there is no permit, and when it may make sense to come again. */
+export interface NoPermit {
+  retryInMs: number;
+  /** It was not waited for: too many wait already. */
+  crowded: boolean;
+}
 
 /** One call in flight, until it is released. */
 export interface Permit {
@@ -35,7 +45,8 @@ export interface Permit {
  * no probe: an upstream that is down is only called if all are.
  *
  * @param cost tokens to reserve.
- * @returns when it may make sense to come again, if there is none within `waitMs`.
+ * @returns when it may make sense to come again, if there is none within `waitMs`, or at once if it
+ *   may not even wait.
  */
 export async function takePermit(
   env: Env,
@@ -43,7 +54,7 @@ export async function takePermit(
   routes: readonly Route[],
   cost: number,
   waitMs: number,
-): Promise<Permit | { retryInMs: number }> {
+): Promise<Permit | NoPermit> {
   const ref = singleCallRef(project, newSeed());
   const say = (route: Route, said: Partial<AcquireRequest>): Promise<AcquireReply> => {
     const quota = route.quota.name;
@@ -59,6 +70,8 @@ export async function takePermit(
   for (;;) {
     let retryInMs = Number.POSITIVE_INFINITY;
     let down = 0;
+    let crowded = false;
+    const waitsAt: Route[] = [];
     for (const route of routes) {
       const reply = await say(route, { costs: [cost], elsewhere }).catch(() => undefined);
       if (reply === undefined) continue;
@@ -69,17 +82,33 @@ export async function takePermit(
         await sleep(startInMs);
         return permitOf(route, (said) => say(route, said));
       }
-      retryInMs = Math.min(retryInMs, reply.retryInMs ?? ASK_EVERY_MS);
+      if (reply.crowded) crowded = true;
+      else waitsAt.push(route);
+      retryInMs = Math.min(retryInMs, reply.retryInMs ?? AWAY_RETRY_MS);
     }
     if (down === routes.length && elsewhere !== undefined) {
       elsewhere = undefined;
       continue;
     }
-    if (Date.now() + Math.min(retryInMs, ASK_EVERY_MS) > endMs) {
+    if (!Number.isFinite(retryInMs)) retryInMs = AWAY_RETRY_MS;
+    if (crowded && waitsAt.length === 0) return { retryInMs, crowded };
+    const leftMs = endMs - Date.now();
+    if (leftMs <= 0) {
       await leave(routes);
-      return { retryInMs: Number.isFinite(retryInMs) ? retryInMs : ASK_EVERY_MS };
+      return { retryInMs, crowded: false };
     }
-    await sleep(Math.min(retryInMs, ASK_EVERY_MS));
+    const withinMs = Math.min(retryInMs, leftMs, ASK_WITHIN_MS);
+    const turns = waitsAt.map((route) => turnAt(env, route, ref, withinMs));
+    await Promise.race([sleep(withinMs), ...turns]);
+  }
+}
+
+/** Ends when it is the call's turn at a route; never, when its Limiter is lost meanwhile. */
+async function turnAt(env: Env, route: Route, ref: BatchRef, withinMs: number): Promise<void> {
+  try {
+    await limiterStub(env, route.quota.name).turn(ref, withinMs);
+  } catch {
+    await new Promise(() => undefined);
   }
 }
 

@@ -18,7 +18,7 @@ import { problemResponse } from "./errors.ts";
 import { isForm, sha256 } from "./once.ts";
 import { refusal } from "./openapi.ts";
 import { passedBody } from "./passed-body.ts";
-import { type News, type Permit, takePermit } from "./permit.ts";
+import { type News, type NoPermit, type Permit, takePermit } from "./permit.ts";
 
 /**
  * One call, passed to the upstream as it is: no batch, no retry, no record. It counts against the same
@@ -107,16 +107,18 @@ async function passOn(c: Context<AppEnv>, endpoint: string): Promise<Response> {
   if (!said.ok) return problemResponse(c, said.problem);
   const cost = estimateTokens(endpoint, body);
   const permit = await takePermit(c.env, c.get("project"), routes, cost, WAIT_MS);
-  if ("retryInMs" in permit) {
-    const response = problemResponse(c, {
-      code: "rate_limited",
-      message: `The upstream's limits left no room for this call within ${WAIT_MS / 1000} s.`,
-    });
-    const retryAfterS = Math.min(60, Math.ceil(permit.retryInMs / 1000));
-    response.headers.set("retry-after", String(Math.max(1, retryAfterS)));
-    return response;
-  }
+  if ("retryInMs" in permit) return noPermitResponse(c, permit);
   return call(c, endpoint, { bytes, headers: said.value ?? {} }, permit, cost);
+}
+
+function noPermitResponse(c: Context<AppEnv>, { retryInMs, crowded }: NoPermit): Response {
+  const message = crowded
+    ? "Too many single calls wait for the upstream already, so this one was not made."
+    : `The upstream's limits left no room for this call within ${WAIT_MS / 1000} s.`;
+  const response = problemResponse(c, { code: "rate_limited", message });
+  const retryAfterS = Math.min(60, Math.ceil(retryInMs / 1000));
+  response.headers.set("retry-after", String(Math.max(1, retryAfterS)));
+  return response;
 }
 
 async function call(

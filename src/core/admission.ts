@@ -1,4 +1,4 @@
-import { askerOf, rivalsOf } from "./claimants.ts";
+import { askerOf, join, type Parties, rivalsOf } from "./claimants.ts";
 import { deal, type Limits, startMs, takeCall } from "./deal.ts";
 import { opened } from "./learned.ts";
 import { afterNews } from "./news.ts";
@@ -34,6 +34,7 @@ export interface Admitted {
  *
  * @param holds every batch's hold; the asker's own entry is replaced by the returned one.
  * @param random in [0, 1), for the length of a cooldown the upstream gave no time for.
+ * @param parties without them each batch stands for itself.
  */
 export function admit(
   quota: Quota,
@@ -42,6 +43,7 @@ export function admit(
   ask: Ask,
   nowMs: number,
   random: number,
+  parties?: Parties,
 ): Admitted {
   const inFlight = [...holds].reduce(
     (sum, [batch, hold]) => sum + (batch === ask.batch || isGone(hold, nowMs) ? 0 : hold.held),
@@ -51,6 +53,7 @@ export function admit(
   const before = holds.get(ask.batch);
   const asker = askerOf(ask, before, nowMs);
   const rivals = rivalsOf(holds, ask.batch, nowMs);
+  if (parties) join([asker, ...rivals], ask, holds, parties, nowMs);
   const free = Math.max(0, limits.maxConcurrency - inFlight);
   const notBeforeMs = Math.max(nowMs, next.cooldownUntilMs);
 

@@ -1,4 +1,4 @@
-import { type Claimant, FADE_MS } from "./deal.ts";
+import { type Claimant, FADE_MS, type Having } from "./deal.ts";
 import { type Ask, type Hold, isGone } from "./quota.ts";
 
 /** Who takes part in the dealing of calls: the batch that asks, and those that wait. */
@@ -12,11 +12,21 @@ export interface Asker extends Claimant {
   dueAtMs: number;
 }
 
+/** What somebody was granted, fading from `fadedAtMs` on. */
+export type Granted = Pick<Hold, "calls" | "tokens" | "fadedAtMs">;
+
+/** Batches that count as one when calls are dealt: each has what all of them have. */
+export interface Parties {
+  /** The name of a batch's party; undefined for one that stands for itself. */
+  of(batch: string): string | undefined;
+  granted(party: string): Granted | undefined;
+}
+
 /** The batch that asks, as it says it is. `before` is its hold until now. */
 export function askerOf(ask: Ask, before: Hold | undefined, nowMs: number): Asker {
   const { costs } = ask;
   return {
-    ...playerOf(before, nowMs),
+    ...lately(before, nowMs),
     batch: ask.batch,
     held: ask.held,
     weight: ask.weight,
@@ -31,14 +41,19 @@ export function askerOf(ask: Ask, before: Hold | undefined, nowMs: number): Aske
   };
 }
 
+/** Whether it waits for calls, and comes again soon or when called. */
+export function waits(hold: Hold, nowMs: number): boolean {
+  if (hold.unmet === 0 || isGone(hold, nowMs)) return false;
+  return nowMs <= hold.dueAtMs + KEEP_MS && nowMs >= hold.seenAtMs - KEEP_MS;
+}
+
 /** The batches that calls are kept for: those that wait, and come again soon or when called. */
 export function rivalsOf(holds: ReadonlyMap<string, Hold>, batch: string, nowMs: number): Asker[] {
   const rivals: Asker[] = [];
   for (const [name, hold] of holds) {
-    if (name === batch || hold.unmet === 0 || isGone(hold, nowMs)) continue;
-    if (nowMs > hold.dueAtMs + KEEP_MS || nowMs < hold.seenAtMs - KEEP_MS) continue;
+    if (name === batch || !waits(hold, nowMs)) continue;
     rivals.push({
-      ...playerOf(hold, nowMs),
+      ...lately(hold, nowMs),
       batch: name,
       held: hold.held,
       weight: hold.weight,
@@ -51,9 +66,39 @@ export function rivalsOf(holds: ReadonlyMap<string, Hold>, batch: string, nowMs:
   return rivals;
 }
 
-/** What a batch was granted in the last seconds, as it has faded by now. */
-function playerOf(hold: Hold | undefined, nowMs: number): { calls: number; tokens: number } {
-  if (hold === undefined) return { calls: 0, tokens: 0 };
-  const left = Math.exp(-Math.abs(nowMs - hold.fadedAtMs) / FADE_MS);
-  return { calls: hold.calls * left, tokens: hold.tokens * left };
+/** Gives those of one party what all of it have, as the asker says and the holds of the others. */
+export function join(
+  claimants: readonly Asker[],
+  { batch: asking, held }: Ask,
+  holds: ReadonlyMap<string, Hold>,
+  parties: Parties,
+  nowMs: number,
+): void {
+  const joined = new Map<string, Having>();
+  for (const claimant of claimants) {
+    const party = parties.of(claimant.batch);
+    if (party === undefined) continue;
+    const together = joined.get(party) ?? { held: 0, ...lately(parties.granted(party), nowMs) };
+    joined.set(party, together);
+    claimant.together = together;
+  }
+  if (joined.size === 0) return;
+  const add = (batch: string, calls: number) => {
+    const together = joined.get(parties.of(batch) ?? "");
+    if (together) together.held += calls;
+  };
+  add(asking, held);
+  for (const [batch, hold] of holds) {
+    if (batch !== asking && hold.held > 0 && !isGone(hold, nowMs)) add(batch, hold.held);
+  }
+}
+
+/** What was granted in the last seconds, as it has faded by now. */
+export function lately(
+  granted: Granted | undefined,
+  nowMs: number,
+): { calls: number; tokens: number } {
+  if (granted === undefined) return { calls: 0, tokens: 0 };
+  const left = Math.exp(-Math.abs(nowMs - granted.fadedAtMs) / FADE_MS);
+  return { calls: granted.calls * left, tokens: granted.tokens * left };
 }

@@ -23,15 +23,21 @@ export interface Buckets {
   tokens: BucketState;
 }
 
-/** One that wants calls: how much of the quota it has. */
-export interface Player {
+/** How much of the quota somebody has. */
+export interface Having {
   /** Calls in flight. */
   held: number;
-  weight: number;
   /** Calls and tokens of the last seconds, faded. */
   calls: number;
   tokens: number;
+}
+
+/** One that wants calls. */
+export interface Player extends Having {
+  weight: number;
   waitingSinceMs: number;
+  /** What it has together with others, if it counts as one with them. */
+  together?: Having;
 }
 
 /** Calls and tokens of the last seconds fade over this time. */
@@ -42,10 +48,11 @@ export const FADE_MS = 2_000;
  * has its turn, too, and the others wait while the tokens for it come together.
  */
 export function shareOf(player: Player, limits: Limits): number {
-  let share = player.held / limits.maxConcurrency;
+  const has = player.together ?? player;
+  let share = has.held / limits.maxConcurrency;
   const { requests, tokens } = limits;
-  if (requests) share = Math.max(share, partOf(player.calls, requests));
-  if (tokens) share = Math.max(share, partOf(player.tokens, tokens));
+  if (requests) share = Math.max(share, partOf(has.calls, requests));
+  if (tokens) share = Math.max(share, partOf(has.tokens, tokens));
   return share / player.weight;
 }
 
@@ -124,8 +131,9 @@ export function* deal<T extends Claimant>(
     ahead = takeCall(ahead, limits, cost, atMs);
     yield { to: first, cost, atMs };
     first.wants -= 1;
-    first.held += 1;
-    first.calls += 1;
-    first.tokens += cost;
+    const has = first.together ?? first;
+    has.held += 1;
+    has.calls += 1;
+    has.tokens += cost;
   }
 }

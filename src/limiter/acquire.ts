@@ -11,7 +11,7 @@ export function singleCallRef(project: string, seed: string): BatchRef {
   return { project, batch_id: `${SINGLE_CALL}${seed}` };
 }
 
-/** Whether nobody is behind a name: a single call asks again by itself, and can't be woken. */
+/** Whether no object is behind a name: a single call can't be woken, but it may listen. */
 export function isSingleCall({ batch_id }: BatchRef): boolean {
   return batch_id.startsWith(SINGLE_CALL);
 }
@@ -53,4 +53,6 @@ export interface AcquireReply extends Grant {
   restsMs?: number | undefined;
   /** The upstream is down: it answers nobody. */
   down?: boolean | undefined;
+  /** So many single calls wait that this one may not; to come again after `retryInMs`. */
+  crowded?: boolean | undefined;
 }

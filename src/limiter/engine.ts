@@ -9,6 +9,8 @@ import type { BatchRef } from "../wire/messages.ts";
 import { type AcquireReply, type AcquireRequest, isSingleCall } from "./acquire.ts";
 import { breakerDecisions, quotaDecisions } from "./decisions.ts";
 import { isLeasable, Leases } from "./leases.ts";
+import { keyOf, refOf } from "./names.ts";
+import { crowdedRetryMs, isCrowded, SingleCalls } from "./single-calls.ts";
 import type { LimiterStore } from "./store.ts";
 
 /** A batch that was shown to one asker is not shown to the next ones for this long. */
@@ -36,12 +38,30 @@ export interface LimiterState {
   inForce: { rpm: number | null; tpm: number | null; maxConcurrency: number } | null;
 }
 
+/** What an ask leads to. */
+interface Acquired {
+  reply: AcquireReply;
+  /** Batches that calls are kept for and that do not know. */
+  wake: BatchRef[];
+  /** Single calls, the same. */
+  turns: BatchRef[];
+  decided: DecisionEvent[];
+}
+
+/** An ask that changed nothing. */
+function nothing(retryInMs: number, more: Partial<AcquireReply>): Acquired {
+  const none: Grant = { startInMs: [], retryInMs, blockedBy: "rate", contended: false };
+  const reply = { ...none, kept: false, invite: null, meanOutput: null, ...more };
+  return { reply, wake: [], turns: [], decided: [] };
+}
+
 /** What a Limiter does, apart from the platform it does it on. Time and chance are arguments. */
 export class LimiterEngine {
   readonly #store: LimiterStore;
   /** When each waiting batch was last shown to an asker. Forgetting it costs an idle exchange. */
   readonly #invitedAtMs = new Map<string, number>();
   readonly #leases = new Leases();
+  readonly #singleCalls = new SingleCalls();
 
   constructor(store: LimiterStore) {
     this.#store = store;
@@ -50,32 +70,24 @@ export class LimiterEngine {
   /**
    * Takes a batch's news and grants what it may have now.
    *
-   * @returns the answer, batches to be told that there are calls for them, and what to log.
+   * @returns the answer, who is to be told that there are calls for it, and what to log.
    */
   acquire(
     request: AcquireRequest,
     limits: UpstreamLimits | undefined,
     nowMs: number,
     random: number,
-  ): { reply: AcquireReply; wake: BatchRef[]; decided: DecisionEvent[] } {
-    if (limits === undefined) {
-      const none: Grant = {
-        startInMs: [],
-        retryInMs: NO_UPSTREAM_RETRY_MS,
-        blockedBy: "rate",
-        contended: false,
-      };
-      return {
-        reply: { ...none, kept: false, invite: null, meanOutput: null },
-        wake: [],
-        decided: [],
-      };
-    }
+  ): Acquired {
+    if (limits === undefined) return nothing(NO_UPSTREAM_RETRY_MS, {});
     const { ref, quota: name, model = "", answers = NO_ANSWERS, ...news } = request;
     const { alive = 0, broken = 0, elsewhere, takesLease = false, ...said } = news;
     const batch = keyOf(ref);
     const store = this.#store;
     store.dropStale(nowMs);
+    const isNew = said.costs.length > 0 && !store.holds.has(batch);
+    if (isNew && isSingleCall(ref) && isCrowded(store.holds, ref.project, nowMs)) {
+      return nothing(crowdedRetryMs(random), { crowded: true });
+    }
     const meanOutput = store.hear(model, answers);
     const breakerBefore = store.breaker;
     store.setBreaker(heard(breakerBefore, { batch, alive, broken, held: said.held }, nowMs));
@@ -86,9 +98,13 @@ export class LimiterEngine {
       : { ...said, batch };
     const inForce = limitsOf(limits);
     const before = store.quota;
-    const admitted = admit(before, store.holds, inForce, ask, nowMs, random);
+    const singles = this.#singleCalls;
+    const admitted = admit(before, store.holds, inForce, ask, nowMs, random, singles);
     const { quota, hold, called } = admitted;
     let { grant } = admitted;
+    if (isSingleCall(ref) && grant.startInMs.length > 0) {
+      singles.grant(ref.project, said.costs[0] ?? 0, nowMs);
+    }
     if (shut && grant.startInMs.length > 0) store.setBreaker(probing(store.breaker, batch, nowMs));
     if (shut && grant.startInMs.length < said.costs.length) {
       const retryInMs = Math.max(grant.retryInMs ?? 0, askAgainMs(store.breaker, nowMs));
@@ -110,7 +126,7 @@ export class LimiterEngine {
     const ended = isRival ? this.#leases.end(batch, nowMs) : [];
     const others = new Set([...called, ...ended]);
     others.delete(batch);
-    for (const other of others) if (isSingleCall(refOf(other))) others.delete(other);
+    const refs = [...others].map(refOf);
     const restsMs = Math.max(0, quota.cooldownUntilMs - nowMs);
     const down = isDown(store.breaker);
     // Without a call in flight there is none that another one could follow.
@@ -121,7 +137,8 @@ export class LimiterEngine {
     const upstream = { down, ...(restsMs > 0 && { restsMs }) };
     return {
       reply: { ...grant, leaseMs, kept, invite, meanOutput, ...upstream },
-      wake: [...others].map(refOf),
+      wake: refs.filter((other) => !isSingleCall(other)),
+      turns: refs.filter(isSingleCall),
       decided: [
         ...quotaDecisions(name, before, quota, nowMs),
         ...breakerDecisions(name, breakerBefore, store.breaker),
@@ -182,6 +199,12 @@ export class LimiterEngine {
     return this.#leases.end(batch, nowMs).map(refOf);
   }
 
+  /** In how long a batch that waits is to ask again; undefined for one that does not wait. */
+  dueInMs(ref: BatchRef, nowMs: number): number | undefined {
+    const hold = this.#store.holds.get(keyOf(ref));
+    return hold && hold.unmet > 0 ? hold.dueAtMs - nowMs : undefined;
+  }
+
   /** Whether no other batch has calls in flight, or wants some. */
   #isAlone(asker: string, nowMs: number): boolean {
     for (const [batch, hold] of this.#store.holds) {
@@ -204,14 +227,4 @@ export class LimiterEngine {
     if (this.#invitedAtMs.size > 1_000) this.#invitedAtMs.clear();
     return null;
   }
-}
-
-/** A batch's key in the holds. A project's name has no slash. */
-function keyOf(ref: BatchRef): string {
-  return `${ref.project}/${ref.batch_id}`;
-}
-
-function refOf(key: string): BatchRef {
-  const slash = key.indexOf("/");
-  return { project: key.slice(0, slash), batch_id: key.slice(slash + 1) };
 }

@@ -7,7 +7,9 @@ import { batchStub } from "../stubs.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import type { AcquireReply, AcquireRequest } from "./acquire.ts";
 import { LimiterEngine, type LimiterState } from "./engine.ts";
+import { keyOf } from "./names.ts";
 import { migrations } from "./schema.ts";
+import { Listeners } from "./single-calls.ts";
 import { LimiterStore } from "./store.ts";
 
 /**
@@ -16,6 +18,7 @@ import { LimiterStore } from "./store.ts";
  */
 export class Limiter extends DurableObject<Env> {
   #engine: LimiterEngine | undefined;
+  readonly #listeners = new Listeners();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -29,10 +32,23 @@ export class Limiter extends DurableObject<Env> {
   acquire(request: AcquireRequest): AcquireReply {
     const limits = quotaNamed(readConfig(this.env).upstreams, request.quota)?.limits;
     const engine = this.#started();
-    const { reply, wake, decided } = engine.acquire(request, limits, Date.now(), Math.random());
-    for (const event of decided) log(event);
-    this.#wake(wake, request.quota);
-    return reply;
+    const acquired = engine.acquire(request, limits, Date.now(), Math.random());
+    for (const event of acquired.decided) log(event);
+    this.#wake(acquired.wake, request.quota);
+    for (const ref of acquired.turns) this.#listeners.call(keyOf(ref));
+    return acquired.reply;
+  }
+
+  /**
+   * Waits until a single call is to ask again: because a call is kept for it, or because the time has
+   * come that it was told.
+   *
+   * @param withinMs and no longer than that.
+   */
+  async turn(ref: BatchRef, withinMs: number): Promise<void> {
+    const dueInMs = this.#started().dueInMs(ref, Date.now()) ?? withinMs;
+    // One that was called before it listened is due at once.
+    if (dueInMs > 0) await this.#listeners.listen(keyOf(ref), Math.min(dueInMs, withinMs));
   }
 
   /** See {@link LimiterEngine.announce}. @param quota whose Limiter this is. */

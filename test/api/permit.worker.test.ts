@@ -24,16 +24,19 @@ function routeTo(name: string): Route {
   return { upstream, quota: { ...quota, name } };
 }
 
-/** Limiters that answer as is said, by the quota's name. */
+/** Limiters that answer as is said, by the quota's name, and tell of a turn when `call` is called. */
 function limiters(answer: (request: AcquireRequest) => AcquireReply | Error) {
   const said: AcquireRequest[] = [];
+  let call = () => {};
+  const turn = () => new Promise<void>((resolve) => (call = resolve));
   const acquire = async (request: AcquireRequest) => {
     said.push(request);
     const reply = answer(request);
     if (reply instanceof Error) throw reply;
     return reply;
   };
-  return { said, env: { LIMITER: { getByName: () => ({ acquire }) } } as unknown as Env };
+  const env = { LIMITER: { getByName: () => ({ acquire, turn }) } } as unknown as Env;
+  return { said, env, call: () => call() };
 }
 
 const away = new Error("Network connection lost.");
@@ -58,6 +61,48 @@ describe("a single call's permit", () => {
     const { env } = limiters(() => away);
     const taking = takePermit(env, "p", routes, 10, 1_000);
     await vi.advanceTimersByTimeAsync(1_500);
-    expect(await taking).toEqual({ retryInMs: 250 });
+    expect(await taking).toEqual({ retryInMs: 250, crowded: false });
+  });
+
+  test("is asked for once while there is none, and again when it is called", async () => {
+    let free = false;
+    const full: AcquireReply = { ...NOTHING, retryInMs: 10_000, blockedBy: "calls" };
+    const { env, said, call } = limiters(({ costs }) => (costs.length > 0 && free ? GRANT : full));
+    const taking = takePermit(env, "p", routes.slice(0, 1), 10, 60_000);
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(said).toHaveLength(1);
+    free = true;
+    call();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await taking).toHaveProperty("route");
+    expect(said).toHaveLength(2);
+  });
+
+  test("is asked for again when it was to be, with nobody to call", async () => {
+    const later: AcquireReply = { ...NOTHING, retryInMs: 3_000, blockedBy: "rate" };
+    const { env, said } = limiters(() => (said.length > 3 ? GRANT : later));
+    const taking = takePermit(env, "p", routes.slice(0, 1), 10, 60_000);
+    await vi.advanceTimersByTimeAsync(8_999);
+    expect(said).toHaveLength(3);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(await taking).toHaveProperty("route");
+  });
+
+  test("is not waited for where too many wait, but where there is room", async () => {
+    const crowded: AcquireReply = { ...NOTHING, retryInMs: 7_000, crowded: true };
+    const all = limiters(() => crowded);
+    expect(await takePermit(all.env, "p", routes, 10, 60_000)).toEqual({
+      retryInMs: 7_000,
+      crowded: true,
+    });
+    let free = false;
+    const full: AcquireReply = { ...NOTHING, retryInMs: 10_000, blockedBy: "calls" };
+    const one = limiters(({ quota }) => (quota === "first" ? crowded : free ? GRANT : full));
+    const taking = takePermit(one.env, "p", routes, 10, 60_000);
+    await vi.advanceTimersByTimeAsync(1);
+    free = true;
+    one.call();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await taking).toMatchObject({ route: { quota: { name: "second" } } });
   });
 });

@@ -1,7 +1,10 @@
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it } from "vitest";
+import { singleCallRef } from "../../src/limiter/acquire.ts";
 import { limiterStub } from "../../src/stubs.ts";
+import type { BatchRef } from "../../src/wire/messages.ts";
+import { askFor } from "../support/ask.ts";
 import { call, digestOf, errorOf, post, unique, until } from "../support/worker/client.ts";
 import { receivedAt, upstreamOf } from "../support/worker/faults.ts";
 
@@ -142,6 +145,38 @@ describe("a single call is refused", () => {
     const response = await call(CHAT);
     expect(response.status).toBe(405);
     expect(response.headers.get("allow")).toBe("POST");
+  });
+});
+
+describe("a single call beside as many as may wait", () => {
+  const refs = Array.from({ length: 500 }, (_, index) => singleCallRef("default", `${index}`));
+  const say = (ref: BatchRef, want: number, held = 0) =>
+    limiterStub(env, "default").acquire({ ...askFor("", want, { held }), ref });
+  const busy = { project: "other", batch_id: "busy" };
+
+  it("is a 429 at once, in the shape of its door, that says when to come again", async () => {
+    await say(busy, 50);
+    try {
+      await Promise.all(refs.map((ref) => say(ref, 1)));
+      const response = await ask(unique("crowded"));
+      expect(response.status).toBe(429);
+      expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(5);
+      expect(await errorOf(response)).toMatchObject({
+        code: "rate_limited",
+        message: expect.stringContaining("Too many single calls wait"),
+      });
+      const message = bodyOf(unique("crowded"), { max_tokens: 5 });
+      const atMessages = await post("/v1/messages", message);
+      expect(atMessages.status).toBe(429);
+      expect(await atMessages.json()).toMatchObject({
+        type: "error",
+        error: { type: "rate_limit_error" },
+      });
+    } finally {
+      await say(busy, 0);
+      await Promise.all(refs.map((ref) => say(ref, 0)));
+    }
+    expect((await ask(unique("room"))).status).toBe(200);
   });
 });
 

@@ -54,6 +54,8 @@ describe("a single call that waits", () => {
     acquire(single, 1, {}, T0);
     const asked = acquire("a", 1, { held: 1, ready: 50 }, T0 + 300);
     expect(asked).toMatchObject({ wake: [], reply: { startInMs: [], invite: null } });
+    // But it may listen for its turn.
+    expect(asked.turns).toEqual([{ project: "default", batch_id: single }]);
     // The call that came free is its own.
     expect(acquire(single, 1, {}, T0 + 310).reply.startInMs).toHaveLength(1);
   });

@@ -59,6 +59,17 @@ describe("the Limiter", () => {
     expect(await lease("a", 6, 1)).toBeGreaterThan(0);
   });
 
+  it("answers a single call that listens when it is its turn, and at once if that was before", async () => {
+    const limiter = fresh();
+    await limiter.acquire(ask("a", 0, LIMIT));
+    await limiter.acquire(ask("call_1", 0, 1));
+    const turn = limiter.turn(ref("call_1"), 3_600_000);
+    await limiter.acquire(ask("a", LIMIT - 1, 0));
+    await turn;
+    await limiter.turn(ref("call_1"), 3_600_000);
+    expect((await limiter.acquire(ask("call_1", 0, 1))).startInMs).toHaveLength(1);
+  });
+
   it("gives no lease to a single call, which is no object that could be woken", async () => {
     expect((await fresh().acquire(ask("call_1", 0, 1))).leaseMs).toBe(0);
   });
