@@ -53,7 +53,8 @@ export async function* liveEvents(options: LiveOptions): AsyncGenerator<string> 
     for (const row of rows) text += event("task", taskOf(batch.endpoint, row), row.place);
     const newProgress = JSON.stringify(progressOf(batch));
     const dueMs = progressAtMs + PROGRESS_MS - nowMs();
-    if (newProgress !== progress && (ended || (!more && dueMs <= 0))) {
+    // The figures of the end come before it, whoever was told them already.
+    if (ended || (newProgress !== progress && !more && dueMs <= 0)) {
       text += event("progress", progressOf(batch));
       progress = newProgress;
       progressAtMs = nowMs();
