@@ -6,6 +6,7 @@ import { noSuch, ok, type Result, refuse } from "../wire/errors.ts";
 import type { EventType } from "../wire/event.ts";
 import type { EndpointChange, NewEndpoint } from "../wire/webhook-endpoint.ts";
 import { AttemptStore } from "./attempt-store.ts";
+import { Deleted } from "./deleted.ts";
 import type { EndpointAttempt, EndpointTarget, Subscriber } from "./endpoint-rpc.ts";
 import { EndpointStore } from "./endpoint-store.ts";
 import type { Endpoint, EndpointAttemptRow } from "./schema.ts";
@@ -31,10 +32,12 @@ const GONE =
 export class Endpoints {
   readonly #store: EndpointStore;
   readonly #attempts: AttemptStore;
+  readonly #deleted: Deleted;
 
   constructor(sql: Sql) {
     this.#store = new EndpointStore(sql);
     this.#attempts = new AttemptStore(sql);
+    this.#deleted = new Deleted(sql);
   }
 
   /**
@@ -74,9 +77,9 @@ export class Endpoints {
     return endpoint === undefined ? noSuch("webhook endpoint", id) : ok(endpoint);
   }
 
-  /** Endpoints, the newest first. */
+  /** Endpoints, the newest first. One that was deleted a short while ago is a good `after`. */
   list(after: string | undefined, limit: number): Result<Page<Endpoint>> {
-    if (after !== undefined && this.#store.get(after) === undefined) {
+    if (after !== undefined && !this.#isCursor(after)) {
       return refuse("invalid_request", `No webhook endpoint with id '${quoted(after)}'.`, "after");
     }
     return ok(this.#store.page(after, limit));
@@ -89,9 +92,10 @@ export class Endpoints {
   }
 
   /** Takes an endpoint out: what is still to be sent to it is not sent. */
-  remove(id: string): Result<string> {
+  remove(id: string, nowMs: number): Result<string> {
     const found = this.get(id);
     if (!found.ok) return found;
+    this.#deleted.remember("endpoint", "id", id, nowMs);
     this.#store.remove(id);
     this.#attempts.remove(id);
     return ok(id);
@@ -153,6 +157,10 @@ export class Endpoints {
   attempts(id: string): Result<EndpointAttemptRow[]> {
     const found = this.get(id);
     return found.ok ? ok(this.#attempts.all(id)) : found;
+  }
+
+  #isCursor(id: string): boolean {
+    return this.#store.get(id) !== undefined || this.#deleted.has(id);
   }
 
   #withSecret(id: string, secret: string): Result<NamedSecret> {

@@ -318,7 +318,7 @@ export class Project extends DurableObject<Env> {
 
   /** See {@link Endpoints.remove}. */
   removeEndpoint(id: string): Result<string> {
-    return this.#endpoints.remove(id);
+    return this.#endpoints.remove(id, Date.now());
   }
 
   /** See {@link Endpoints.rotate}. */

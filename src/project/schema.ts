@@ -18,8 +18,8 @@ import type { FilePurpose } from "../wire/file.ts";
  *   attempt-store.ts.
  * - `upload`: a row an upload in parts; `part`: a row each of its parts. Written by uploads.ts.
  * - `doomed`: a row an R2 object that is to be deleted at a time. Written by doomed.ts.
- * - `deleted`: a row a batch or file that was deleted, for a day: it may be a list's cursor. Written by
- *   store.ts.
+ * - `deleted`: a row a batch, file or webhook endpoint that was deleted, for a day: it may be a list's
+ *   cursor. Written by deleted.ts.
  * - `idempotency`: a row a key that a POST carried. Written by idempotency.ts.
  */
 export const migrations: SQLSchemaMigration[] = [

@@ -3,6 +3,7 @@ import type { Sql } from "../core/sql.ts";
 import type { BatchStatus, Endpoint } from "../wire/batch.ts";
 import type { anyPurpose } from "../wire/file.ts";
 import { firstBatchId, ownInputFileId } from "../wire/ids.ts";
+import { Deleted } from "./deleted.ts";
 import { Digests } from "./digests.ts";
 import type { FileRow } from "./schema.ts";
 
@@ -35,9 +36,6 @@ export interface FileQuery {
   purpose: z.infer<typeof anyPurpose> | undefined;
 }
 
-/** What was deleted is known as a list's cursor for so long. */
-const REMEMBERED_MS = 24 * 3_600_000;
-
 /** How large a batch is when it is opened. */
 export interface BatchSize {
   /** As far as that is known. */
@@ -49,10 +47,12 @@ export interface BatchSize {
 /** The index of a project's batches and files. */
 export class ProjectStore {
   readonly digests: Digests;
+  readonly #deleted: Deleted;
   readonly #sql: Sql;
 
   constructor(sql: Sql) {
     this.digests = new Digests(sql);
+    this.#deleted = new Deleted(sql);
     this.#sql = sql;
   }
 
@@ -98,8 +98,8 @@ export class ProjectStore {
   /** Takes a batch and its output files out. An input file of its own expires now. */
   removeBatch(batchId: string, nowMs: number): void {
     this.digests.remove(batchId);
-    this.#remember("batch", "batch_id", batchId, nowMs);
-    this.#remember("file", "batch_id", batchId, nowMs);
+    this.#deleted.remember("batch", "batch_id", batchId, nowMs);
+    this.#deleted.remember("file", "batch_id", batchId, nowMs);
     this.#sql.exec("DELETE FROM batch WHERE batch_id = ?", batchId);
     this.#sql.exec("DELETE FROM file WHERE batch_id = ?", batchId);
     this.#sql.exec("UPDATE file SET expires_at = ? WHERE id = ?", nowMs, ownInputFileId(batchId));
@@ -107,14 +107,7 @@ export class ProjectStore {
 
   /** Whether a batch is in the index, or was a short while ago: a list may go on behind it. */
   isCursor(batchId: string): boolean {
-    return (
-      this.#sql
-        .exec(
-          "SELECT 1 FROM batch WHERE batch_id = ?1 UNION ALL SELECT 1 FROM deleted WHERE id = ?1",
-          batchId,
-        )
-        .toArray().length > 0
-    );
+    return this.hasBatch(batchId) || this.#deleted.has(batchId);
   }
 
   /**
@@ -188,7 +181,7 @@ export class ProjectStore {
 
   /** Takes a file out. */
   removeFile(id: string, nowMs: number): void {
-    this.#remember("file", "id", id, nowMs);
+    this.#deleted.remember("file", "id", id, nowMs);
     this.#sql.exec("DELETE FROM file WHERE id = ?", id);
   }
 
@@ -207,23 +200,6 @@ export class ProjectStore {
         id,
       )
       .toArray()[0];
-  }
-
-  /** Keeps the place of what is taken out: who deletes what a list gives goes on behind it. */
-  #remember(
-    table: "batch" | "file",
-    column: "id" | "batch_id",
-    value: string,
-    nowMs: number,
-  ): void {
-    const id = table === "batch" ? "batch_id" : "id";
-    this.#sql.exec("DELETE FROM deleted WHERE deleted_at < ?", nowMs - REMEMBERED_MS);
-    this.#sql.exec(
-      `INSERT OR REPLACE INTO deleted (id, created_at, deleted_at)
-       SELECT ${id}, created_at, ? FROM ${table} WHERE ${column} = ?`,
-      nowMs,
-      value,
-    );
   }
 
   /** Files that have expired, whose bytes may go. */

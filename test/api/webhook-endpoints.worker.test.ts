@@ -176,6 +176,16 @@ describe("GET /v1/webhook_endpoints", () => {
     });
   });
 
+  it("goes on behind one that was deleted, in its own project alone", async () => {
+    const made = [await create({}, OTHER_KEY), await create({}, OTHER_KEY)];
+    const [oldest, newest] = made.map(({ id }) => id);
+    await remove(newest ?? "", OTHER_KEY);
+    const rest = await (await call(`${PATH}?after=${newest}`, {}, OTHER_KEY)).json();
+    expect(rest).toMatchObject({ data: [{ id: oldest }], has_more: false });
+    expect((await call(`${PATH}?after=${newest}`)).status).toBe(400);
+    await remove(oldest ?? "", OTHER_KEY);
+  });
+
   it.each([
     ["limit=0", "limit"],
     ["limit=101", "limit"],

@@ -78,6 +78,18 @@ it("list() pages through all of them, the newest first", async () => {
   await Promise.all(made.map((id) => client.webhooks.delete(id)));
 });
 
+it("delete() of what list() gives while it pages takes all of them, to the last", async () => {
+  const made: string[] = [];
+  for (let n = 0; n < 5; n += 1) made.push((await client.webhooks.create(PARAMS)).id);
+  const gone: string[] = [];
+  for await (const { id } of client.webhooks.list({ limit: 2 })) {
+    gone.push(id);
+    await client.webhooks.delete(id);
+  }
+  expect(gone).toEqual(made.toReversed());
+  expect((await client.webhooks.list()).data).toEqual([]);
+});
+
 it("an endpoint too many is an error that the client does not repeat", async () => {
   const made: string[] = [];
   for (let n = 0; n < 20; n += 1) made.push((await client.webhooks.create(PARAMS)).id);

@@ -63,7 +63,7 @@ export class SimulatedProject {
     }
     const id = chance.pick(ids);
     const what = chance.pick(["delete", "disable", "enable", "types", "url", "rotate"] as const);
-    if (what === "delete") this.#endpoints.remove(id);
+    if (what === "delete") this.#endpoints.remove(id, nowMs);
     else if (what === "rotate") this.#endpoints.rotate(id, chance.maybe(0.5), random, nowMs);
     else {
       const changes = {
