@@ -26,12 +26,14 @@ import { storeObject } from "./store-object.ts";
 
 const PATH = "/v1/uploads";
 
-const PART_RULES: FormRules = {
+/** @param maxBytes those of the longest part, or of the whole upload if it has fewer. */
+const rulesOf = (maxBytes: number): FormRules => ({
   file: "data",
-  maxBytes: MAX_PART_BYTES,
-  advice: "Send it as several parts.",
+  maxBytes,
+  advice:
+    maxBytes < MAX_PART_BYTES ? "The upload was created for no more." : "Send it as several parts.",
   fields: [],
-};
+});
 
 /** /v1/uploads: a file in parts, each a request of its own. */
 export function addUploadRoutes(app: OpenAPIHono<AppEnv>): void {
@@ -82,7 +84,7 @@ function addPart(app: OpenAPIHono<AppEnv>): void {
     responses: {
       200: answer("The part.", uploadPart),
       404: refusal("No such upload."),
-      413: refusal("More than 64 MiB."),
+      413: refusal("More than 64 MiB, or than the upload was created for."),
       415: refusal("The body is no multipart form."),
       ...refusals,
     },
@@ -96,7 +98,8 @@ function addPart(app: OpenAPIHono<AppEnv>): void {
     const key = `uploads/${project}/${id}/${newPartId(once.seed)}`;
     const expected = await index.expectPart(id, key);
     if (!expected.ok) return problemResponse(c, expected.problem);
-    const received = await receiveForm(c.req.raw, c.env.FILES, key, PART_RULES);
+    const rules = rulesOf(expected.value);
+    const received = await receiveForm(c.req.raw, c.env.FILES, key, rules);
     if (!received.ok) return problemResponse(c, received.problem);
     const { bytes, sha256: hash } = received.value.file;
     const turn = await once.begin(sha256(hash));
@@ -105,8 +108,11 @@ function addPart(app: OpenAPIHono<AppEnv>): void {
       return turn;
     }
     const part = { id: newPartId(turn.seed), r2_key: key, bytes, created_at: Date.now() };
-    const added = await index.addPart(id, part);
-    if (!added.ok) return problemResponse(c, added.problem);
+    const added = await index.addPart(id, part, c.get("quotas"));
+    if (!added.ok) {
+      await c.env.FILES.delete(key);
+      return problemResponse(c, added.problem);
+    }
     return c.json({
       id: added.value.id,
       object: "upload.part" as const,

@@ -261,7 +261,7 @@ export class Project extends DurableObject<Env> {
   /** See {@link Uploads.create}. */
   createUpload(id: string, asked: NewUpload, quotas: Quotas): Result<UploadState> {
     const nowMs = Date.now();
-    // Its bytes count from now on, so its parts and its file need no look of their own.
+    // Its bytes count from now on, so its file and as many bytes of parts need no look of their own.
     if (!this.#uploads().has(id)) {
       const room = this.#quotas.check({ bytes: asked.bytes }, quotas, nowMs);
       if (!room.ok) return room;
@@ -270,13 +270,16 @@ export class Project extends DurableObject<Env> {
   }
 
   /** See {@link Uploads.expectPart}. */
-  expectPart(id: string, key: string): Result<null> {
+  expectPart(id: string, key: string): Result<number> {
     return this.#armed(this.#uploads().expectPart(id, key, Date.now()));
   }
 
   /** See {@link Uploads.addPart}. */
-  addPart(id: string, part: Omit<PartRow, "upload_id">): Result<PartRow> {
-    return this.#uploads().addPart(id, part, Date.now());
+  addPart(id: string, part: Omit<PartRow, "upload_id">, quotas: Quotas): Result<PartRow> {
+    const nowMs = Date.now();
+    return this.#uploads().addPart(id, part, nowMs, (bytes) =>
+      this.#quotas.check({ bytes }, quotas, nowMs),
+    );
   }
 
   /** See {@link Uploads.assemble}. */

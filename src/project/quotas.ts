@@ -91,14 +91,16 @@ export class QuotaBook {
   }
 
   /**
-   * Bytes of uploaded files, of uploads under way as they were announced, of tasks that batches were
-   * opened with, and of results.
+   * Bytes of uploaded files, of uploads under way as they were announced or of their parts if those
+   * are more, of tasks that batches were opened with, and of results.
    */
   storedBytes(nowMs: number): number {
     return this.#number(
       `SELECT coalesce((SELECT sum(bytes) FROM file
            WHERE r2_key IS NOT NULL AND (expires_at IS NULL OR expires_at > ?1)), 0)
-         + coalesce((SELECT sum(bytes) FROM upload WHERE status = 'pending' AND expires_at > ?1), 0)
+         + coalesce((SELECT sum(max(bytes, coalesce((SELECT sum(part.bytes) FROM part
+             WHERE part.upload_id = upload.id), 0)))
+           FROM upload WHERE status = 'pending' AND expires_at > ?1), 0)
          + coalesce((SELECT sum(bytes) FROM batch), 0)
          + coalesce((SELECT sum(bytes) FROM digest), 0) AS n`,
       nowMs,

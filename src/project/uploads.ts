@@ -66,33 +66,44 @@ export class Uploads {
     return this.#row(id) !== undefined;
   }
 
-  /** Announces a part, before its bytes are written under a key. */
-  expectPart(id: string, key: string, nowMs: number): Result<null> {
+  /**
+   * Announces a part, before its bytes are written under a key.
+   *
+   * @returns bytes it may have: more than the file's cannot be of use.
+   */
+  expectPart(id: string, key: string, nowMs: number): Result<number> {
     const open = this.#open(id, nowMs);
     if (!open.ok) return open;
-    const { count, bytes } = this.#sql
-      .exec<{ count: number; bytes: number }>(
-        "SELECT count(*) AS count, coalesce(sum(bytes), 0) AS bytes FROM part WHERE upload_id = ?",
-        id,
-      )
-      .one();
-    // A part whose answer was lost is sent again, so more than the file may come; not much more.
-    if (count >= 2 * MAX_PARTS || bytes > 2 * open.value.bytes + MAX_PART_BYTES) {
-      return refuse(
-        "invalid_request",
-        `This upload of ${open.value.bytes} bytes has ${count} parts of ${bytes} bytes already. Cancel it, or complete it with those that are right.`,
-        "upload_id",
-        "too_many_parts",
-      );
-    }
+    const room = this.#takes(open.value, 0);
+    if (!room.ok) return room;
     this.#doomed.add(key, open.value.expires_at + READING_MS);
-    return ok(null);
+    return ok(Math.min(open.value.bytes, MAX_PART_BYTES));
   }
 
-  /** Adds a part whose bytes are written. @returns the part of that id: one that was there stays. */
-  addPart(id: string, part: Omit<PartRow, "upload_id">, nowMs: number): Result<PartRow> {
+  /**
+   * Adds a part whose bytes are written. Parts that come at the same time are all expected before
+   * any is there, so how much there is is looked at again.
+   *
+   * @param hasRoom for so many bytes beyond those that the upload was created for.
+   * @returns the part of that id: one that was there stays.
+   */
+  addPart(
+    id: string,
+    part: Omit<PartRow, "upload_id">,
+    nowMs: number,
+    hasRoom: (bytes: number) => Result<null>,
+  ): Result<PartRow> {
     const open = this.#open(id, nowMs);
     if (!open.ok) return open;
+    const [before] = this.#sql
+      .exec<PartRow>("SELECT * FROM part WHERE id = ? AND upload_id = ?", part.id, id)
+      .toArray();
+    if (before !== undefined) return ok(before);
+    const taken = this.#takes(open.value, part.bytes);
+    if (!taken.ok) return taken;
+    const beyond = Math.min(part.bytes, taken.value + part.bytes - open.value.bytes);
+    const room = beyond > 0 ? hasRoom(beyond) : ok(null);
+    if (!room.ok) return room;
     this.#sql.exec(
       "INSERT OR IGNORE INTO part (id, upload_id, r2_key, bytes, created_at) VALUES (?, ?, ?, ?, ?)",
       part.id,
@@ -102,6 +113,29 @@ export class Uploads {
       part.created_at,
     );
     return ok(this.#sql.exec<PartRow>("SELECT * FROM part WHERE id = ?", part.id).one());
+  }
+
+  /**
+   * Whether an upload takes another part of so many bytes. @returns how many it has.
+   *
+   * A part whose answer was lost is sent again, so more than the file may come: as much again.
+   */
+  #takes({ id, bytes }: UploadRow, more: number): Result<number> {
+    const has = this.#sql
+      .exec<{ count: number; bytes: number }>(
+        "SELECT count(*) AS count, coalesce(sum(bytes), 0) AS bytes FROM part WHERE upload_id = ?",
+        id,
+      )
+      .one();
+    if (has.count < 2 * MAX_PARTS && has.bytes + Math.max(more, 1) <= 2 * bytes) {
+      return ok(has.bytes);
+    }
+    return refuse(
+      "invalid_request",
+      `This upload of ${bytes} bytes has ${has.count} parts of ${has.bytes} bytes already. Cancel it, or complete it with those that are right.`,
+      "upload_id",
+      "too_many_parts",
+    );
   }
 
   /**

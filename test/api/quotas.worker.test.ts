@@ -277,6 +277,23 @@ describe("stored bytes", () => {
     expect((await sendFile("y".repeat(1_200), key)).status).toBe(200);
   });
 
+  it("of parts count, where they are more than their upload was announced with", async () => {
+    const { key } = await limited({ stored_bytes: 2_000 });
+    const asked = { bytes: 800, filename: "a", mime_type: "text/plain", purpose: "batch" };
+    const { id }: { id: string } = await (await post("/v1/uploads", asked, key)).json();
+    const sendPart = (bytes: number) => {
+      const content = new Uint8Array(bytes);
+      const body = formBytes([{ name: "data", filename: "blob", content }]);
+      const init = { method: "POST", body, headers: { "content-type": FORM_TYPE } };
+      return call(`/v1/uploads/${id}/parts`, init, key);
+    };
+    expect((await sendPart(800)).status).toBe(200);
+    expect((await sendPart(400)).status).toBe(200);
+    await expectRefused(await sendFile("x".repeat(900), key), "stored_bytes");
+    expect((await sendFile("x".repeat(500), key)).status).toBe(200);
+    await expectRefused(await sendPart(400), "stored_bytes");
+  });
+
   it("of tasks count until their batch is gone", async () => {
     const { key } = await limited({ stored_bytes: 3_000 });
     const asked = () => ({

@@ -122,7 +122,7 @@ describe("an upload in parts", () => {
   it("is put together in the order of part_ids, not of arrival, and leaves the others out", async () => {
     const { id } = await create(9);
     const c = await addPart(id, "ccc");
-    await addPart(id, "not this one");
+    await addPart(id, "not");
     const [a, b] = await Promise.all([addPart(id, "aaa"), addPart(id, "bbb")]);
     const file = await completed(id, [a, b, c], { md5: md5(encode("aaabbbccc")).toUpperCase() });
     expect(await contentOf(file)).toEqual(encode("aaabbbccc"));
@@ -174,7 +174,7 @@ describe("an upload that ends", () => {
   it("completed leaves no part behind, in the index or in R2", async () => {
     const { id } = await create(6);
     const ids = [await addPart(id, "abc"), await addPart(id, "def")];
-    await addPart(id, "left out");
+    await addPart(id, "out");
     expect(await partsInR2(id)).toHaveLength(3);
     const file = await completed(id, ids);
     await clean();
@@ -333,14 +333,25 @@ describe("an upload is refused", () => {
     expect(await errorOf(wrong)).toMatchObject({ param: "file", code: "unknown_parameter" });
   });
 
-  it("when more is sent than two files and a part", async () => {
-    const { id } = await create(1);
-    const part = new Uint8Array(50 * 1024 * 1024);
-    await addPart(id, part);
-    await addPart(id, part);
-    const refused = await sendPart(id, part);
-    expect(refused.status).toBe(400);
-    expect(await errorOf(refused)).toMatchObject({ code: "too_many_parts" });
+  it("when a part is longer than its file", async () => {
+    const { id } = await create(1_000);
+    const refused = await sendPart(id, new Uint8Array(1_001));
+    expect(refused.status).toBe(413);
+    expect((await errorOf(refused)).message).toContain("longer than 1000 bytes");
+    expect(await partsInR2(id)).toEqual([]);
+  });
+
+  it("when more parts are sent than two files have, one by one or at the same time", async () => {
+    const { id } = await create(1_000);
+    const part = new Uint8Array(600);
+    const sent = await Promise.all(Array.from({ length: 6 }, () => sendPart(id, part)));
+    const refused = sent.filter(({ status }) => status === 400);
+    expect(refused).toHaveLength(3);
+    for (const response of [...refused, await sendPart(id, part)]) {
+      expect(await errorOf(response)).toMatchObject({ code: "too_many_parts" });
+    }
+    expect(await partsInR2(id)).toHaveLength(3);
+    expect((await sendPart(id, new Uint8Array(200))).status).toBe(200);
   });
 
   it("to another project, in the same words as one that there is not", async () => {
