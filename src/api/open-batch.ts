@@ -50,12 +50,15 @@ export async function openBatch(
   let sourceKey: string | null = null;
   let inputSha256: string | null = bodySha256;
   let tasks = asked.tasks?.length ?? asked.announced ?? 0;
+  let bytes = bytesOf(asked.tasks ?? []);
   if (inputFileId !== null) {
     const file = await index.getFile(inputFileId);
     if (!file.ok) return { ok: false, problem: { ...file.problem, param: "input_file_id" } };
     sourceKey = file.value.r2_key;
     inputSha256 = file.value.sha256;
     tasks = asked.announced ?? file.value.lines ?? 0;
+    // The batch keeps a copy of them, which outlives the file.
+    bytes = file.value.bytes;
     if (sourceKey === null || file.value.purpose !== "batch") {
       const takes = "input_file_id takes a file uploaded with purpose 'batch'.";
       return refuse("invalid_request", takes, "input_file_id");
@@ -67,7 +70,7 @@ export async function openBatch(
       : (webhook.secret ?? newSecret(crypto.getRandomValues(new Uint8Array(32))));
   const made = newBatchId(turn.seed);
   const { fingerprint, isRetry } = turn;
-  const size = { tasks, bytes: bytesOf(asked.tasks ?? []) };
+  const size = { tasks, bytes, inputFileId: inputFileId ?? undefined };
   // Before it is in the index: see OPEN_WITHIN_MS.
   const nowMs = Date.now();
   const ref = { project, batch_id: made };

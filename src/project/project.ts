@@ -18,7 +18,7 @@ import { Endpoints, type NamedSecret, secretBytes } from "./endpoints.ts";
 import { expireFiles, GIVE_UP_MS, giveUpUnopened } from "./expire.ts";
 import { Idempotency } from "./idempotency.ts";
 import { type OutputFile, outputFileRow } from "./output-file.ts";
-import { type Addition, QuotaBook } from "./quotas.ts";
+import { type Addition, bytesOfFile, QuotaBook } from "./quotas.ts";
 import {
   type Endpoint,
   type EndpointAttemptRow,
@@ -100,7 +100,9 @@ export class Project extends DurableObject<Env> {
     if (store.hasBatch(batchId)) {
       this.#unopened.asked(batchId, nowMs);
     } else {
-      const room = this.#quotas.check({ batches: 1, ...size }, quotas, nowMs);
+      const { tasks } = size;
+      const bytes = quotas.storedBytes === null ? 0 : this.#quotas.bytesOfBatch(size, nowMs);
+      const room = this.#quotas.check({ batches: 1, tasks, bytes }, quotas, nowMs);
       if (!room.ok) return room;
       this.#unopened.introduce(ref.project);
       store.addBatch(batchId, endpoint, fingerprint, size, nowMs);
@@ -209,7 +211,7 @@ export class Project extends DurableObject<Env> {
     const store = this.#opened();
     const nowMs = Date.now();
     if (store.file(row.id, nowMs) === undefined) {
-      const room = this.#quotas.check({ bytes: row.bytes }, quotas, nowMs);
+      const room = this.#quotas.check({ bytes: bytesOfFile(row) }, quotas, nowMs);
       if (!room.ok) return room;
     }
     const kept = store.addFile(row);
@@ -263,7 +265,7 @@ export class Project extends DurableObject<Env> {
     const nowMs = Date.now();
     // Its bytes count from now on, so its file and as many bytes of parts need no look of their own.
     if (!this.#uploads().has(id)) {
-      const room = this.#quotas.check({ bytes: asked.bytes }, quotas, nowMs);
+      const room = this.#quotas.check({ bytes: bytesOfFile(asked) }, quotas, nowMs);
       if (!room.ok) return room;
     }
     return ok(this.#uploads().create(id, asked, nowMs));

@@ -2,6 +2,8 @@ import type { Sql } from "../core/sql.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 import { firstBatchId } from "../wire/ids.ts";
 import type { Quotas } from "../wire/quota.ts";
+import { byteLength } from "../wire/request.ts";
+import type { BatchSize } from "./store.ts";
 
 /** What is about to be made. */
 export interface Addition {
@@ -14,6 +16,18 @@ export interface Addition {
 
 /** Those that a batch that has not ended can have. */
 const OPEN = "('validating', 'in_progress', 'finalizing', 'cancelling')";
+/** What a file takes beside its bytes and its name: its row and its object's. */
+const FILE_ROW_BYTES = 200;
+
+/** A file's bytes as they count, in SQL. */
+const FILE_BYTES = `octet_length(filename) + ${FILE_ROW_BYTES} + bytes`;
+
+/** Files whose bytes are stored, in SQL; `?1` is now. */
+const STORED_FILE = "r2_key IS NOT NULL AND (expires_at IS NULL OR expires_at > ?1)";
+
+/** Batches with their tasks, in SQL: all but those whose file was not good, which keep none. */
+const WITH_TASKS = "batch LEFT JOIN digest USING (batch_id) WHERE digest.status IS NOT 'failed'";
+
 /** A batch that has not told of itself by then was never opened. */
 const OPENING_MS = 10 * 60_000;
 
@@ -61,7 +75,7 @@ export class QuotaBook {
         const adds = bytes > 0 ? known : "";
         return exceeded(
           "stored_bytes",
-          `This project may store ${storedBytes} bytes of files, tasks and results, has ${used}${adds}.`,
+          `This project may store ${storedBytes} bytes of files, tasks, results and kept answers, has ${used}${adds}.`,
           "Delete files, or results with DELETE /v1/files/{id}, or wait until they expire.",
         );
       }
@@ -92,24 +106,47 @@ export class QuotaBook {
 
   /**
    * Bytes of uploaded files, of uploads under way as they were announced or of their parts if those
-   * are more, of tasks that batches were opened with, and of results.
+   * are more, of tasks that batches were opened with, of results, and of answers that are kept for
+   * an `Idempotency-Key`. A file and the first batch with its lines count once, as long as both are
+   * there; other batches with them count each.
    */
   storedBytes(nowMs: number): number {
     return this.#number(
-      `SELECT coalesce((SELECT sum(bytes) FROM file
-           WHERE r2_key IS NOT NULL AND (expires_at IS NULL OR expires_at > ?1)), 0)
-         + coalesce((SELECT sum(max(bytes, coalesce((SELECT sum(part.bytes) FROM part
-             WHERE part.upload_id = upload.id), 0)))
+      `SELECT coalesce((SELECT sum(${FILE_BYTES}) FROM file WHERE ${STORED_FILE}), 0)
+         + coalesce((SELECT sum(max(0, coalesce((SELECT sum(part.bytes) FROM part
+             WHERE part.upload_id = upload.id), 0) - bytes) + ${FILE_BYTES})
            FROM upload WHERE status = 'pending' AND expires_at > ?1), 0)
-         + coalesce((SELECT sum(bytes) FROM batch), 0)
-         + coalesce((SELECT sum(bytes) FROM digest), 0) AS n`,
+         + coalesce((SELECT sum(batch.bytes) FROM ${WITH_TASKS}), 0)
+         - coalesce((SELECT sum(bytes) FROM file WHERE ${STORED_FILE}
+             AND id IN (SELECT input_file_id FROM ${WITH_TASKS})), 0)
+         + coalesce((SELECT sum(bytes) FROM digest), 0)
+         + coalesce((SELECT sum(octet_length(body)) FROM idempotency WHERE expires_at > ?1), 0) AS n`,
       nowMs,
     );
+  }
+
+  /** What a batch adds to {@link storedBytes}: nothing if it is the first of a file that is there. */
+  bytesOfBatch({ bytes, inputFileId }: BatchSize, nowMs: number): number {
+    if (inputFileId === undefined) return bytes;
+    const isFirst = this.#sql
+      .exec(
+        `SELECT 1 FROM file WHERE ${STORED_FILE} AND id = ?2
+           AND id NOT IN (SELECT input_file_id FROM ${WITH_TASKS} AND input_file_id IS NOT NULL)`,
+        nowMs,
+        inputFileId,
+      )
+      .toArray();
+    return isFirst.length > 0 ? 0 : bytes;
   }
 
   #number(query: string, binding: string | number): number {
     return this.#sql.exec<{ n: number }>(query, binding).one().n;
   }
+}
+
+/** What a file, or an upload of one, counts as. */
+export function bytesOfFile(file: { bytes: number; filename: string }): number {
+  return file.bytes + byteLength(file.filename) + FILE_ROW_BYTES;
 }
 
 function exceeded(quota: string, used: string, todo: string): Result<never> {

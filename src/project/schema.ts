@@ -4,9 +4,9 @@ import type { FilePurpose } from "../wire/file.ts";
 
 /**
  * The tables of a Project, and who writes them. Times are milliseconds since the epoch.
- * - `batch`: a row a batch, its index, and how many tasks it was asked for with; everything else about
- *   it is in the batch's own object. Written by store.ts; `asked_at`, which is null once the batch
- *   has told of itself, by unopened.ts.
+ * - `batch`: a row a batch, its index, and how large it was when it was asked for; everything else
+ *   about it is in the batch's own object. Written by store.ts; `asked_at`, which is null once the
+ *   batch has told of itself, by unopened.ts.
  * - `self`: one row, the project's name, which an object's alarm is not told. Written by unopened.ts.
  * - `digest`: a row a batch that told of itself; written by digests.ts, from the batch.
  * - `gone`: one row, the sums of the batches that were deleted, so that counters never fall.
@@ -214,6 +214,11 @@ export const migrations: SQLSchemaMigration[] = [
     description:
       "names of files from before they were short: lists of long ones cannot be answered",
     sql: "UPDATE file SET filename = substr(filename, 1, 255) WHERE octet_length(filename) > 255;",
+  },
+  {
+    idMonotonicInc: 12,
+    description: "the file whose lines a batch has a copy of",
+    sql: "ALTER TABLE batch ADD COLUMN input_file_id TEXT;",
   },
 ];
 

@@ -40,8 +40,9 @@ export interface FileQuery {
 export interface BatchSize {
   /** As far as that is known. */
   tasks: number;
-  /** Of the tasks' bodies; 0 where a file has them. */
+  /** Of the tasks' bodies, or of the file whose lines they are. */
   bytes: number;
+  inputFileId?: string | undefined;
 }
 
 /** The index of a project's batches and files. */
@@ -66,7 +67,7 @@ export class ProjectStore {
   ): void {
     this.#sql.exec(
       `INSERT OR IGNORE INTO batch (batch_id, created_at, asked_at, fingerprint, endpoint, tasks,
-         bytes) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+         bytes, input_file_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       batchId,
       nowMs,
       nowMs,
@@ -74,6 +75,7 @@ export class ProjectStore {
       endpoint,
       size.tasks,
       size.bytes,
+      size.inputFileId ?? null,
     );
   }
 

@@ -35,7 +35,7 @@ const bound = (what: string) =>
 export const quotaOverrides = z.strictObject({
   open_batches: bound("Batches that have not ended."),
   waiting_tasks: bound("Tasks that wait for a call."),
-  stored_bytes: bound("Bytes of uploaded files and results."),
+  stored_bytes: bound("Bytes of files, tasks, results and kept answers."),
   requests_per_minute: bound("Requests to this API."),
 });
 export type QuotaOverrides = z.infer<typeof quotaOverrides>;

@@ -216,7 +216,7 @@ describe("stored bytes", () => {
     const refused = await sendFile("x".repeat(1_500), key);
     const message = await expectRefused(refused, "stored_bytes");
     expect(message).toContain(
-      "1000 bytes of files, tasks and results, has 0, and this would add 1500.",
+      "1000 bytes of files, tasks, results and kept answers, has 0, and this would add 1707.",
     );
     // Of a long form the size of the file is not known before it is read, and it is not read.
     const long = await expectRefused(await sendFile("x".repeat(5_000), key), "stored_bytes");
@@ -290,7 +290,7 @@ describe("stored bytes", () => {
     expect((await sendPart(800)).status).toBe(200);
     expect((await sendPart(400)).status).toBe(200);
     await expectRefused(await sendFile("x".repeat(900), key), "stored_bytes");
-    expect((await sendFile("x".repeat(500), key)).status).toBe(200);
+    expect((await sendFile("x".repeat(300), key)).status).toBe(200);
     await expectRefused(await sendPart(400), "stored_bytes");
   });
 
@@ -304,6 +304,85 @@ describe("stored bytes", () => {
     const message = await expectRefused(await post("/v1/batches", asked(), key), "stored_bytes");
     expect(message).toMatch(/has 2\d{3}, and this would add 2\d{3}\./);
     expect(await batchesOf(key)).toHaveLength(1);
+  });
+
+  /** Uploads a file of about a kilobyte of lines that take an hour. */
+  async function lines(key: string): Promise<FileObject> {
+    const line = chatLine("a", `${unique("[after an hour]")}${"x".repeat(900)}`);
+    const response = await sendFile(line, key);
+    expect(response.status).toBe(200);
+    return response.json();
+  }
+  const endpoint = "/v1/chat/completions";
+  const fromFile = (id: string, key: string) =>
+    post("/v1/batches", { input_file_id: id, endpoint, completion_window: "24h" }, key);
+
+  it("of a file's lines count with their batch when the file is deleted", async () => {
+    const { key } = await limited({ stored_bytes: 2_600 });
+    const first = await lines(key);
+    expect((await fromFile(first.id, key)).status).toBe(200);
+    // The batch and its file count once.
+    const second = await lines(key);
+    expect((await fromFile(second.id, key)).status).toBe(200);
+    expect((await call(`/v1/files/${first.id}`, { method: "DELETE" }, key)).status).toBe(200);
+    expect((await call(`/v1/files/${second.id}`, { method: "DELETE" }, key)).status).toBe(200);
+    const message = await expectRefused(await sendFile("x".repeat(900), key), "stored_bytes");
+    expect(message).toMatch(/has 2\d{3}, /);
+  });
+
+  it("of a file's lines count with each batch of it but the first", async () => {
+    const { key } = await limited({ stored_bytes: 3_000 });
+    const { id, bytes } = await lines(key);
+    expect((await fromFile(id, key)).status).toBe(200);
+    expect((await fromFile(id, key)).status).toBe(200);
+    const message = await expectRefused(await fromFile(id, key), "stored_bytes");
+    expect(message).toContain(`has ${2 * bytes + 207}, and this would add ${bytes}.`);
+  });
+
+  it("of lines that were not good count no more", async () => {
+    const { key } = await limited({ stored_bytes: 2_000 });
+    const file: FileObject = await (await sendFile("x".repeat(1_200), key)).json();
+    const batch: BatchObject = await (await fromFile(file.id, key)).json();
+    await until(
+      async () => (await call(`/v1/batches/${batch.id}`, {}, key)).json() as Promise<BatchObject>,
+      ({ status }) => status === "failed",
+    );
+    expect((await call(`/v1/files/${file.id}`, { method: "DELETE" }, key)).status).toBe(200);
+    const again = await until(
+      () => sendFile("y".repeat(1_200), key),
+      ({ status }) => status !== 429,
+    );
+    expect(again.status).toBe(200);
+  });
+
+  it("of empty files are those of their names and rows", async () => {
+    const { key } = await limited({ stored_bytes: 500 });
+    expect((await sendFile("", key)).status).toBe(200);
+    expect((await sendFile("", key)).status).toBe(200);
+    const message = await expectRefused(await sendFile("", key), "stored_bytes");
+    expect(message).toContain("has 414, and this would add 207.");
+  });
+
+  it("of answers that are kept for an Idempotency-Key count, too", async () => {
+    const { key } = await limited({ stored_bytes: 1_000 });
+    const asked = {
+      name: "n".repeat(200),
+      url: "https://a.example/",
+      event_types: ["batch.failed"],
+    };
+    const send = () =>
+      call(
+        "/v1/webhook_endpoints",
+        {
+          method: "POST",
+          body: JSON.stringify(asked),
+          headers: { "idempotency-key": crypto.randomUUID() },
+        },
+        key,
+      );
+    expect((await sendFile("", key)).status).toBe(200);
+    for (let n = 0; n < 3; n += 1) expect((await send()).status).toBe(200);
+    await expectRefused(await sendFile("", key), "stored_bytes");
   });
 
   it("of results count, too", async () => {
