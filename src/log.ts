@@ -23,6 +23,7 @@ export const DECISIONS = [
   "quota_down",
   "quota_up",
   "quota_rests",
+  "quota_wakes",
   "quota_paced",
   "quota_told",
   "delivery_attempted",

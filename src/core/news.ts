@@ -7,7 +7,7 @@ import { type Ask, HORIZON_MS, type Quota } from "./quota.ts";
 /** What an ask tells changes a quota: answers and 429s, limits that were told, tokens that were used. */
 
 /** The longest cooldown, whatever the upstream says: then one call finds out whether it still holds. */
-const COOLDOWN_TOLD_MAX_MS = 15 * 60_000;
+export const COOLDOWN_TOLD_MAX_MS = 15 * 60_000;
 const COOLDOWN_BASE_MS = 1_000;
 const COOLDOWN_MAX_MS = 60_000;
 /** Tokens that one call may overdraw the bucket by: more than any model's context. */

@@ -1,15 +1,17 @@
-import { admit } from "../core/admission.ts";
+import { type Admitted, admit } from "../core/admission.ts";
 import { askAgainMs, callsAllowed, heard, isDown, probing } from "../core/breaker.ts";
+import type { Limits } from "../core/deal.ts";
 import { inForce } from "../core/learned.ts";
 import { limitsOf, type UpstreamLimits } from "../core/limits.ts";
 import { paceOf } from "../core/pace.ts";
-import { type Grant, isGone } from "../core/quota.ts";
+import { type Ask, type Grant, isGone, type Quota } from "../core/quota.ts";
 import type { DecisionEvent } from "../log.ts";
 import type { BatchRef } from "../wire/messages.ts";
 import { type AcquireReply, type AcquireRequest, isSingleCall } from "./acquire.ts";
 import { breakerDecisions, quotaDecisions } from "./decisions.ts";
 import { isLeasable, Leases } from "./leases.ts";
 import { keyOf, refOf } from "./names.ts";
+import { OwnWaits } from "./own-waits.ts";
 import { crowdedRetryMs, isCrowded, SingleCalls } from "./single-calls.ts";
 import type { LimiterStore } from "./store.ts";
 
@@ -62,6 +64,7 @@ export class LimiterEngine {
   readonly #invitedAtMs = new Map<string, number>();
   readonly #leases = new Leases();
   readonly #singleCalls = new SingleCalls();
+  readonly #waits = new OwnWaits();
 
   constructor(store: LimiterStore) {
     this.#store = store;
@@ -80,8 +83,11 @@ export class LimiterEngine {
   ): Acquired {
     if (limits === undefined) return nothing(NO_UPSTREAM_RETRY_MS, {});
     const { ref, quota: name, model = "", answers = NO_ANSWERS, ...news } = request;
-    const { alive = 0, broken = 0, elsewhere, takesLease = false, ...said } = news;
+    const { alive = 0, broken = 0, elsewhere, takesLease = false, ...all } = news;
     const batch = keyOf(ref);
+    const who = model === "" ? batch : model;
+    const heardOf = this.#waits.hear(who, { ...all, batch }, nowMs);
+    const said = heardOf === "own" ? { ...all, throttled: undefined, refused: 0 } : all;
     const store = this.#store;
     store.dropStale(nowMs);
     const isNew = said.costs.length > 0 && !store.holds.has(batch);
@@ -97,9 +103,9 @@ export class LimiterEngine {
       ? { ...said, batch, costs: said.costs.slice(0, most), ready: 0 }
       : { ...said, batch };
     const inForce = limitsOf(limits);
-    const before = store.quota;
+    const before = heardOf === "lifted" ? awake(store.quota, nowMs) : store.quota;
     const singles = this.#singleCalls;
-    const admitted = admit(before, store.holds, inForce, ask, nowMs, random, singles);
+    const admitted = this.#admit(who, before, inForce, ask, nowMs, random);
     const { quota, hold, called } = admitted;
     let { grant } = admitted;
     if (isSingleCall(ref) && grant.startInMs.length > 0) {
@@ -127,7 +133,7 @@ export class LimiterEngine {
     const others = new Set([...called, ...ended]);
     others.delete(batch);
     const refs = [...others].map(refOf);
-    const restsMs = Math.max(0, quota.cooldownUntilMs - nowMs);
+    const restsMs = Math.max(quota.cooldownUntilMs - nowMs, this.#waits.aloneMs(who, nowMs), 0);
     const down = isDown(store.breaker);
     // Without a call in flight there is none that another one could follow.
     const alone = takesLease && hold.held > 0 && !down && this.#isAlone(batch, nowMs);
@@ -141,6 +147,7 @@ export class LimiterEngine {
       turns: refs.filter(isSingleCall),
       decided: [
         ...quotaDecisions(name, before, quota, nowMs),
+        ...(heardOf === "lifted" ? [{ event: "quota_wakes" as const, quota: name }] : []),
         ...breakerDecisions(name, breakerBefore, store.breaker),
       ],
     };
@@ -205,6 +212,45 @@ export class LimiterEngine {
     return hold && hold.unmet > 0 ? hold.dueAtMs - nowMs : undefined;
   }
 
+  /**
+   * Admits an ask as the waits of its own model and of others let it.
+   *
+   * @param who as for {@link OwnWaits.hear}.
+   */
+  #admit(
+    who: string,
+    before: Quota,
+    limits: Limits,
+    ask: Ask,
+    nowMs: number,
+    random: number,
+  ): Admitted {
+    const waits = this.#waits;
+    const { holds } = this.#store;
+    const singles = this.#singleCalls;
+    const aloneMs = waits.aloneMs(who, nowMs);
+    const probeInMs = (quota: Quota, held: number) =>
+      quota.cooldownUntilMs > nowMs ? waits.probeInMs(who, held, nowMs) : undefined;
+    // The quota rests for another's wait: one call finds out whether that is this one's, too.
+    const probes = aloneMs === 0 && !ask.throttled && probeInMs(before, ask.held) === 0;
+    let admitted: Admitted;
+    if (probes) {
+      const one = { ...ask, costs: ask.costs.slice(0, 1), ready: 0 };
+      admitted = admit(awake(before, nowMs), holds, limits, one, nowMs, random, singles);
+      if (admitted.grant.startInMs.length > 0) waits.probing(ask.batch, nowMs);
+      const { cooldownUntilMs } = before;
+      admitted = { ...admitted, quota: { ...admitted.quota, cooldownUntilMs }, called: [] };
+    } else {
+      const some = aloneMs > 0 ? { ...ask, costs: [], ready: 0 } : ask;
+      admitted = admit(before, holds, limits, some, nowMs, random, singles);
+    }
+    const { grant, quota, hold } = admitted;
+    const waitsMs = aloneMs > 0 ? aloneMs : probeInMs(quota, hold.held);
+    if (waitsMs === undefined || grant.startInMs.length >= ask.costs.length) return admitted;
+    const retryInMs = Math.max(1, Math.ceil(waitsMs));
+    return { ...admitted, grant: { ...grant, retryInMs, blockedBy: "rate", contended: false } };
+  }
+
   /** Whether no other batch has calls in flight, or wants some. */
   #isAlone(asker: string, nowMs: number): boolean {
     for (const [batch, hold] of this.#store.holds) {
@@ -227,4 +273,9 @@ export class LimiterEngine {
     if (this.#invitedAtMs.size > 1_000) this.#invitedAtMs.clear();
     return null;
   }
+}
+
+/** A quota that does not rest. */
+function awake(quota: Quota, nowMs: number): Quota {
+  return { ...quota, cooldownUntilMs: Math.min(quota.cooldownUntilMs, nowMs) };
 }

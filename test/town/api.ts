@@ -15,6 +15,8 @@ export interface ApiSettings {
   down?: () => boolean;
   /** The key is answered 401 after some ms while this holds. */
   refusesKey?: () => boolean;
+  /** How long the calls of a model are told to wait, in seconds, instead of an answer. */
+  waitsS?: (model: string) => number | undefined;
   /** Calls of a model, by their number from 1, that get a 500. */
   fails?: (model: string, nth: number) => boolean;
   /** Parts of the calls that go wrong in another way. */
@@ -53,6 +55,12 @@ export class Api {
     if (this.#settings.refusesKey?.()) {
       await pass(50);
       return answer(401, { error: { message: "bad key" } }, { "content-type": "application/json" });
+    }
+    const waitS = this.#settings.waitsS?.(model);
+    if (waitS !== undefined) {
+      await pass(100);
+      const headers = { "content-type": "application/json", "retry-after": String(waitS) };
+      return answer(429, { error: { message: "Rate limit reached." } }, headers);
     }
     const used = tokens();
     const refusal = this.#limits.admit(used, 100, Date.now());
