@@ -34,9 +34,10 @@ export function decisionsBetween(
   }
   if (before !== undefined && after.run > before.run) {
     decided.push({ event: "batch_retried", batch, run: after.run });
-  } else if (status !== "validating" && (before?.status ?? "validating") === "validating") {
-    if (status === "failed") decided.push({ event: "batch_failed", batch });
-    else if (after.in_progress_at !== null) decided.push({ event: "batch_started", batch, total });
+  } else if (status === "failed" && before?.status !== "failed") {
+    decided.push({ event: "batch_failed", batch });
+  } else if (after.in_progress_at !== null && (before?.in_progress_at ?? null) === null) {
+    decided.push({ event: "batch_started", batch, total });
   }
   if (before !== undefined) {
     const changed = CHANGEABLE.filter((name) => before[name] !== after[name]);

@@ -106,7 +106,10 @@ export class Engine {
     return ok(viewOf(row, this.#store.progress()));
   }
 
-  /** Stops handing out tasks. Calls in flight finish, finished work is kept. */
+  /**
+   * Stops handing out tasks. Calls in flight finish, finished work is kept; a file is read to its
+   * end, and what is wrong with it still fails the batch.
+   */
   cancel(): Result<BatchObject> {
     const row = this.#store.rows.get();
     if (row === undefined) return NOT_OPENED;
@@ -176,7 +179,8 @@ export class Engine {
     const erased = erasedProblem(row, "all");
     if (erased !== undefined) return erased;
     const { failed, cancelled, expired } = this.#store.progress();
-    if (ENDED.includes(row.status) && failed + cancelled + expired === 0) {
+    const unfinished = failed + cancelled + expired > 0 || row.source_read === 0;
+    if (ENDED.includes(row.status) && !unfinished) {
       return refuse(
         "invalid_request",
         "Every task of this batch succeeded; there is nothing to retry.",

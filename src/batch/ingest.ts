@@ -21,7 +21,21 @@ const RANGE_BYTES = 1024 * 1024;
 const MAX_ERRORS = 100;
 
 /**
- * Reads the next range; after the last one the batch has begun, or failed with its errors.
+ * Whether there is more to read of the batch's file. One that is cancelled meanwhile is read to its
+ * end, too: each line gets its outcome, so the counts are those of the whole file and a retry runs
+ * all of it.
+ */
+export function isReading(store: Store): boolean {
+  const row = store.rows.get();
+  if (row === undefined || row.source_read === 1) return false;
+  if (row.status === "validating") return true;
+  // An earlier Muster closed what it had read of a file: that batch ends so, and its retry reads on.
+  return row.status === "cancelling" && store.progress().cancelled === 0;
+}
+
+/**
+ * Reads the next range; after the last one the batch has begun (or goes on being cancelled), or
+ * failed with its errors.
  *
  * @throws when R2 cannot be read; nothing has changed then.
  */
@@ -31,7 +45,7 @@ export async function ingestRange(
   row: BatchRow,
   config: Config,
 ): Promise<void> {
-  if (row.source_key === null) throw new Error("a batch in validating has no file to read");
+  if (row.source_key === null) throw new Error("a batch that is to be read has no file");
   const size = await world.fileSize(row.source_key);
   if (size === undefined) {
     missing(store, row, world.nowMs());
@@ -72,7 +86,7 @@ function commit(
   nowMs: number,
 ): void {
   const row = store.rows.get();
-  if (row?.status !== "validating" || row.source_offset !== read.source_offset) return;
+  if (row === undefined || !isReading(store) || row.source_offset !== read.source_offset) return;
   const errors: BatchError[] = row.errors === null ? [] : (JSON.parse(row.errors) as BatchError[]);
   const tasks: NewTask[] = [];
   const numbers: number[] = [];

@@ -246,4 +246,11 @@ export const migrations: SQLSchemaMigration[] = [
       DROP INDEX IF EXISTS task_held;
       CREATE INDEX IF NOT EXISTS task_held ON task (holder, upstream) WHERE state = 'running';`,
   },
+  {
+    idMonotonicInc: 12,
+    description: "whether the whole file was read, also of a batch that was cancelled meanwhile",
+    sql: `
+      ALTER TABLE batch ADD COLUMN source_read INTEGER NOT NULL DEFAULT 0;
+      UPDATE batch SET source_read = 1 WHERE source_key IS NULL OR in_progress_at IS NOT NULL;`,
+  },
 ];

@@ -80,6 +80,8 @@ export type BatchRow = {
   source_key: string | null;
   source_offset: number;
   source_line: number;
+  /** 1 once all its tasks are there and good: read from the whole file, or opened with them. */
+  source_read: 0 | 1;
   created_at: number;
   expires_at: number;
   in_progress_at: number | null;

@@ -2,7 +2,7 @@ import type { Config } from "../config.ts";
 import { outputFileIds, outputLineStem } from "../wire/ids.ts";
 import { announce } from "./announce.ts";
 import { erase, eraseAtMs } from "./erase.ts";
-import { ingestRange } from "./ingest.ts";
+import { ingestRange, isReading } from "./ingest.ts";
 import type { BatchRow, Ending } from "./schema.ts";
 import { sendWebhooks } from "./send-webhooks.ts";
 import { isStuck, stopUnaffordable } from "./stop-unaffordable.ts";
@@ -74,7 +74,7 @@ async function step(
   if (row === undefined) return false;
   const nowMs = world.nowMs();
 
-  if (row.status === "validating") {
+  if (isReading(store)) {
     await ingestRange(store, world, row, config);
     return true;
   }
@@ -245,7 +245,7 @@ export function nextSweepMs(
 ): number | undefined {
   const row = store.rows.get();
   if (row === undefined) return undefined;
-  if (row.status === "validating" || row.status === "finalizing") return nowMs;
+  if (isReading(store) || row.status === "finalizing") return nowMs;
   const { pending: waiting, twins_pending, running } = store.progress();
   if (store.twins.owed()) return nowMs;
   // Twins wait for their originals, not for the sweep.

@@ -120,7 +120,9 @@ describe("a model that nobody serves", () => {
   it("fails the batch of a file, by the lines that ask for it", async () => {
     const batch = newBatch({ source_key: "files/1" });
     await plant(batch, [], (store) => {
-      store.sql.exec("UPDATE batch SET status = 'validating', in_progress_at = NULL");
+      store.sql.exec(
+        "UPDATE batch SET status = 'validating', in_progress_at = NULL, source_read = 0",
+      );
     });
     const line = (id: string, model: string) =>
       `${JSON.stringify({ custom_id: id, method: "POST", url: batch.endpoint, body: { model } })}\n`;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { BatchObject } from "../../src/wire/batch.ts";
-import { ended, look, open, until, upload } from "../support/worker/client.ts";
+import { call, ended, look, open, outputLines, until, upload } from "../support/worker/client.ts";
 
 /** A file of lines of some kilobytes each. */
 function fileOf(lines: number, kilobytes: number): string {
@@ -48,5 +48,27 @@ describe("a batch that reads its file", () => {
     const endpoint = "/v1/chat/completions";
     const { id } = await open({ input_file_id: file.id, endpoint, completion_window: "24h" });
     expect((await ended(id)).request_counts).toEqual({ total: 161, completed: 161, failed: 0 });
+  });
+
+  it("has an outcome for each line when it is cancelled at once, and a retry runs them", async () => {
+    const lines = 600;
+    const file = await upload(fileOf(lines, 8));
+    const asked = {
+      input_file_id: file.id,
+      endpoint: "/v1/chat/completions",
+      completion_window: "24h",
+    };
+    const { id } = await open(asked);
+    expect((await call(`/v1/batches/${id}/cancel`, { method: "POST" })).status).toBe(200);
+    const end = await ended(id);
+    const { succeeded, cancelled } = end.muster.counts;
+    expect(end).toMatchObject({ status: "cancelled", request_counts: { total: lines } });
+    expect(succeeded + cancelled).toBe(lines);
+    expect(await outputLines(id)).toHaveLength(lines);
+    expect((await call(`/v1/batches/${id}/retry`, { method: "POST" })).status).toBe(200);
+    expect(await ended(id)).toMatchObject({
+      status: "completed",
+      request_counts: { total: lines, completed: lines, failed: 0 },
+    });
   });
 });

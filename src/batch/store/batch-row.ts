@@ -96,27 +96,32 @@ export class BatchRows {
     return true;
   }
 
-  /** validating → in_progress, with the model all tasks share, if they do. */
+  /**
+   * All tasks are there and good, with the model they share, if they do: validating → in_progress.
+   * One that is cancelling stays so, and ends from here on.
+   */
   begin(model: string | null, nowMs: number): boolean {
     return this.#moved(
-      `UPDATE batch SET status = 'in_progress', in_progress_at = ?, model = ?
-       WHERE status = 'validating' RETURNING id`,
+      `UPDATE batch SET source_read = 1, model = ?2,
+         in_progress_at = iif(status = 'validating', ?1, in_progress_at),
+         status = iif(status = 'validating', 'in_progress', status)
+       WHERE status IN ('validating', 'cancelling') AND source_read = 0 RETURNING id`,
       nowMs,
       model,
     );
   }
 
-  /** validating → failed, with what was wrong. */
+  /** validating | cancelling → failed, with what was wrong, while the file is read. */
   fail(errors: BatchError[], nowMs: number): boolean {
     return this.#moved(
       `UPDATE batch SET status = 'failed', failed_at = ?, errors = ?
-       WHERE status = 'validating' RETURNING id`,
+       WHERE status IN ('validating', 'cancelling') AND source_read = 0 RETURNING id`,
       nowMs,
       JSON.stringify(errors),
     );
   }
 
-  /** validating | in_progress → cancelling: nothing more is handed out. */
+  /** validating | in_progress → cancelling: nothing more is handed out. A file is read on. */
   cancel(nowMs: number): boolean {
     return this.#moved(
       `UPDATE batch SET status = 'cancelling', cancelling_at = ?, ending = 'cancelled',
@@ -160,13 +165,16 @@ export class BatchRows {
     );
   }
 
-  /** completed | expired | cancelled → in_progress, for another run of what did not succeed. */
+  /**
+   * completed | expired | cancelled → in_progress, for another run of what did not succeed. One that
+   * an earlier Muster cancelled while its file was read → validating: the rest of it is read first.
+   */
   reopen(nowMs: number, expiresAtMs: number): boolean {
     return this.#moved(
-      `UPDATE batch SET status = 'in_progress', ending = NULL, run = run + 1, paused_at = NULL,
-         in_progress_at = ?, expires_at = ?, finalizing_at = NULL, completed_at = NULL,
-         expired_at = NULL, cancelling_at = NULL, cancelled_at = NULL, outcomes_sha256 = NULL,
-         told_status = NULL
+      `UPDATE batch SET status = iif(source_read, 'in_progress', 'validating'), ending = NULL,
+         run = run + 1, paused_at = NULL, in_progress_at = iif(source_read, ?, NULL),
+         expires_at = ?, finalizing_at = NULL, completed_at = NULL, expired_at = NULL,
+         cancelling_at = NULL, cancelled_at = NULL, outcomes_sha256 = NULL, told_status = NULL
        WHERE status IN ('completed', 'expired', 'cancelled') AND removed_at IS NULL RETURNING id`,
       nowMs,
       expiresAtMs,

@@ -233,6 +233,27 @@ describe("a body too long for one RPC", () => {
     expect((await call(`/v1/files/${file.id}`)).status).toBe(404);
   });
 
+  it("counts every request when it is canceled at once, and again when it is retried", {
+    timeout: 120_000,
+  }, async () => {
+    const before = await inFiles();
+    const batch = await opened(requests);
+    const canceling = await ask(`${BATCHES}/${batch.id}/cancel`, { method: "POST" });
+    expect(await canceling.json()).toMatchObject({ request_counts: { processing: 40 } });
+    const end = await endOf(batch.id);
+    const { succeeded, canceled } = end.request_counts;
+    expect(end.request_counts).toMatchObject({ processing: 0, errored: 0, expired: 0 });
+    expect(succeeded + canceled).toBe(40);
+    expect(await resultsOf(end)).toHaveLength(40);
+    if (canceled > 0) {
+      const retried = await call(`/v1/batches/${batch.id}/retry`, { method: "POST" });
+      expect(retried.status).toBe(200);
+    }
+    expect((await endOf(batch.id)).request_counts).toMatchObject({ succeeded: 40, canceled: 0 });
+    await ask(`${BATCHES}/${batch.id}`, { method: "DELETE" });
+    await until(inFiles, (count) => count === before);
+  });
+
   it("that is wrong at its end leaves nothing behind but what is deleted later", async () => {
     const response = await create([...requests, request("long-0", "again")]);
     expect(response.status).toBe(400);
