@@ -3,6 +3,7 @@ import { migrations } from "../../src/batch/migrations.ts";
 import type { Store } from "../../src/batch/store/store.ts";
 import type { Digest } from "../../src/project/digest.ts";
 import type { BatchRef } from "../../src/wire/messages.ts";
+import type { Intake } from "./intake.ts";
 import { Ledger, WATCH } from "./invariants.ts";
 import type { Simulation } from "./simulation.ts";
 import { type Handle, SqliteFile } from "./sqlite.ts";
@@ -11,8 +12,10 @@ import { simulatedWorld } from "./world.ts";
 /** A Batch object: storage and an alarm that last, and one generation of its engine at a time. */
 export class SimulatedBatch {
   readonly ref: BatchRef;
-  /** The input file, for a batch that is opened from one. */
-  readonly source: Uint8Array | undefined;
+  /** How many tasks it was opened with, or lines its file has. */
+  readonly asked: number;
+  /** The input file, for a batch that is opened from one, until it is deleted. */
+  source: Uint8Array | undefined;
   readonly file = new SqliteFile(migrations, WATCH);
   readonly ledger: Ledger;
   /** Output and error file as the Project's index has them. */
@@ -32,9 +35,10 @@ export class SimulatedBatch {
   #handle: Handle;
   #engine: Engine;
 
-  constructor(simulation: Simulation, ref: BatchRef, source: Uint8Array | undefined) {
+  constructor(simulation: Simulation, { batch, tasks, source }: Intake) {
     this.#simulation = simulation;
-    this.ref = ref;
+    this.ref = { project: batch.project, batch_id: batch.batch_id };
+    this.asked = tasks?.length ?? linesOf(source);
     this.source = source;
     this.ledger = new Ledger(this);
     [this.#handle, this.#engine] = this.#start();
@@ -98,4 +102,10 @@ export class SimulatedBatch {
     const world = simulatedWorld(this.#simulation, this, generation);
     return [handle, new Engine(store, world, plan.config, this.alarmAtMs)];
   }
+}
+
+/** Lines of an input file that are not blank. */
+function linesOf(source: Uint8Array | undefined): number {
+  const lines = new TextDecoder().decode(source).split("\n");
+  return lines.filter((line) => line.trim() !== "").length;
 }

@@ -76,7 +76,7 @@ function taskOf(chance: Chance, index: number, dedupe: boolean): NewTask {
 function drawFile(chance: Chance, count: number): Uint8Array | undefined {
   if (chance.maybe(0.05)) return undefined;
   if (chance.maybe(0.05)) return new Uint8Array(0);
-  const long = chance.maybe(0.12);
+  const long = chance.maybe(0.2);
   const bad = chance.maybe(0.3);
   const lines: string[] = [];
   for (let index = 0; index < count; index += 1) {

@@ -57,7 +57,7 @@ const BATCH_EDGES: Record<BatchStatus, readonly BatchStatus[]> = {
   finalizing: ["completed", "expired"],
   completed: [],
   expired: [],
-  cancelling: ["cancelled"],
+  cancelling: ["cancelled", "failed"],
   cancelled: [],
 };
 const TASK_EDGES: Record<TaskState, readonly TaskState[]> = {
@@ -195,6 +195,9 @@ export class Ledger {
     const ended = REOPENED.includes(row.status);
     if (ended && progress.pending + progress.running > 0) {
       this.#fail(`is ${row.status} with tasks open`);
+    }
+    if ((ended || row.status === "in_progress") && tasks.length !== this.#batch.asked) {
+      this.#fail(`is ${row.status} with ${tasks.length} of ${this.#batch.asked} tasks`);
     }
     const hash = ended ? hashOutcomes({ exec: rowsOf(file) }) : null;
     if (row.outcomes_sha256 !== hash) this.#fail("its audit is not the hash of its outcomes");

@@ -207,9 +207,9 @@ function openMoves(simulation: Simulation, all: Move[]): void {
 
 function openBatch(simulation: Simulation): void {
   const { chance, batches, nowMs } = simulation;
-  const { batch, tasks, source } = drawIntake(simulation.plan, chance, batches.length + 1, nowMs);
-  const ref = { project: batch.project, batch_id: batch.batch_id };
-  const simulated = new SimulatedBatch(simulation, ref, source);
+  const intake = drawIntake(simulation.plan, chance, batches.length + 1, nowMs);
+  const { batch, tasks, source } = intake;
+  const simulated = new SimulatedBatch(simulation, intake);
   batches.push(simulated);
   // A client that did not hear the answer sends it again.
   for (let times = chance.maybe(0.1) ? 2 : 1; times > 0; times -= 1) {
@@ -232,7 +232,12 @@ function steeringMoves(simulation: Simulation, all: Move[]): void {
     const add = (weight: number, what: string, run: () => void) => {
       if (weight > 0) all.push({ weight, name: `${what} ${name}`, run });
     };
-    add(faults.cancel, "cancel", () => engine.cancel());
+    // A file is read in a few steps: what befalls its batch meanwhile would hardly ever come.
+    const isRead = ledger.row().source_read === 0;
+    add(faults.cancel * (isRead ? 8 : 1), "cancel", () => engine.cancel());
+    add(isRead ? faults.remove : 0, "delete the input file of", () => {
+      batch.source = undefined;
+    });
     add(faults.pause, "pause", () => engine.pause());
     add(faults.pause, "resume", () => engine.resume());
     add(faults.poke, "poke", () => engine.poke());

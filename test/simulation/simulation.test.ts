@@ -208,6 +208,14 @@ const SABOTAGE: { what: string; options: Partial<Options>; noticed: RegExp }[] =
     noticed: /had a 410 of whe_\w+, which is enabled/,
   },
   {
+    what: "a file is read no further once its batch is cancelled",
+    options: broken(
+      "SET status = 'cancelling', cancelling_at",
+      "SET source_read = 1, status = 'cancelling', cancelling_at",
+    ),
+    noticed: /is cancelled with \d+ of \d+ tasks/,
+  },
+  {
     what: "the hash leaves lines out",
     options: broken(
       "SELECT line FROM outcome ORDER BY seq",
