@@ -13,6 +13,7 @@ import { describeIssue } from "./issue.ts";
 import {
   type Fault,
   fault,
+  MAX_BODY_BYTES,
   type NewTask,
   type Parsed,
   streams,
@@ -177,6 +178,11 @@ function wrongElement(
 /** Members of a body with `prompts` that are about the batch; all others go into each request. */
 const OPTIONS = Object.keys(fromPrompts.shape).filter((name) => name !== "model");
 const prompt = fromPrompts.shape.prompts.element;
+/**
+ * Members of such a body that are compared with the options. Each takes some ten microseconds, and no
+ * upstream has a tenth of so many settings.
+ */
+const COMPARED_MEMBERS = 1_000;
 
 /** The tasks of a body with `prompts`, already checked around them by its schema: `task-N`, N the index. */
 export function tasksOfPrompts(
@@ -195,12 +201,21 @@ export function tasksOfPrompts(
     return onlyFault({ code: "missing_required_parameter", message, param: "max_tokens" });
   }
   const shared: string[] = [];
+  let members = 0;
+  let length = 0;
   for (const { key, start, end } of objectMembers(text)) {
-    const meant = nearest(key, OPTIONS);
-    if (meant !== undefined && !OPTIONS.includes(key)) return misspelt(key, meant);
-    if (!OPTIONS.includes(key)) shared.push(`${JSON.stringify(key)}:${text.slice(start, end)}`);
+    members += 1;
+    if (OPTIONS.includes(key)) continue;
+    const meant = members <= COMPARED_MEMBERS ? nearest(key, OPTIONS) : undefined;
+    if (meant !== undefined) return misspelt(key, meant);
+    shared.push(`${JSON.stringify(key)}:${text.slice(start, end)}`);
+    length += shared.at(-1)?.length ?? 0;
+    if (length > MAX_BODY_BYTES) return tooLargeBesidePrompts();
   }
   const { prompts, ...settings } = body;
+  // Made once: there may be many of them, and many prompts.
+  const head = shared.join(",");
+  const request: Record<string, unknown> = settings;
   const list = rawMember(text, "prompts");
   if (list === undefined) throw new Error("a validated body has no prompts");
   const gathering = new Gathering("prompts");
@@ -208,8 +223,8 @@ export function tasksOfPrompts(
   for (const { start, end } of arrayElements(text, list.start)) {
     const content = prompt.safeParse(prompts[index]);
     if (content.success) {
-      const raw = `{${shared.join(",")},"messages":[{"role":"user","content":${text.slice(start, end)}}]}`;
-      const request = { ...settings, messages: [{ role: "user", content: content.data }] };
+      const raw = `{${head},"messages":[{"role":"user","content":${text.slice(start, end)}}]}`;
+      request.messages = [{ role: "user", content: content.data }];
       gathering.add(index, toTask(`task-${index}`, raw, request, endpoint, `prompts[${index}]`));
     } else {
       gathering.add(index, wrongElement(content.error, "prompts", index, body));
@@ -227,4 +242,10 @@ export function tasksOfPrompts(
 function misspelt(key: string, meant: string): Inline {
   const message = `Unknown parameter: '${key}'. Did you mean '${meant}'?`;
   return onlyFault({ code: "unknown_parameter", message, param: key });
+}
+
+/** Each request has all of these members, so none of them would fit. */
+function tooLargeBesidePrompts(): Inline {
+  const message = `The members beside prompts are longer than ${MAX_BODY_BYTES} bytes together, the most one task takes.`;
+  return onlyFault({ code: "body_too_large", message, param: null });
 }

@@ -169,8 +169,29 @@ describe("a bomb", () => {
     for (const headers of [{}, { "idempotency-key": unique("bomb") }]) {
       const response = await send(path, body, { "content-type": type, ...headers });
       expect(response.status).toBe(413);
-      expect(await response.text()).toMatch(/longer than \d+ bytes|100 times its length/);
+      expect(await response.text()).toMatch(/longer than \d+ bytes|200 times its length/);
     }
     expect(await keys()).toEqual(before);
+  });
+
+  it("of sixteen megabytes of empty prompts is refused before they are read", async () => {
+    const body = gzipSync(`{"model":"m","prompts":[${'"",'.repeat(5_300_000)}""]}`);
+    expect(body.length).toBeLessThan(20_000);
+    const response = await send("/v1/batches", body);
+    expect(response.status).toBe(413);
+    expect((await errorOf(response)).message).toContain("200 times its length");
+  });
+});
+
+describe("an honest body that repeats itself", () => {
+  it("is taken, though only the custom_ids of its lines differ", async () => {
+    const prompt = Array.from({ length: 60 }, () => unique("words")).join(" ");
+    const lines = Array.from({ length: 2_000 }, (_, index) => chatLine(`task-${index}`, prompt));
+    const content = lines.join("\n");
+    const zipped = gzipSync(form(content));
+    expect(content.length / zipped.length).toBeGreaterThan(100);
+    const response = await send("/v1/files", zipped, { "content-type": FORM_TYPE });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ bytes: content.length });
   });
 });

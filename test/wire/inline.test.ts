@@ -286,4 +286,20 @@ describe("tasksOfPrompts", () => {
     });
     expect(faultsOf(ofPrompts(text))).toMatchObject([{ code: "too_large", param: "prompts" }]);
   });
+
+  test("names a misspelt option among the first thousand members, and looks at no more", () => {
+    const settings = (count: number) =>
+      Array.from({ length: count }, (_, index) => `"setting_${index}":1`).join(",");
+    const body = (count: number) =>
+      `{"model":"m","prompts":["p"],${settings(count)},"max_concurency":5}`;
+    expect(faultsOf(ofPrompts(body(900)))).toMatchObject([{ code: "unknown_parameter" }]);
+    expect(tasksOf(ofPrompts(body(1_000)))).toHaveLength(1);
+  });
+
+  test("refuses members beside prompts that no task takes, once for all prompts", () => {
+    const text = `{"model":"m","prompts":["a","b"],"pad":"${"x".repeat(MAX_BODY_BYTES)}"}`;
+    expect(faultsOf(ofPrompts(text))).toMatchObject([
+      { code: "body_too_large", message: expect.stringContaining("beside prompts") },
+    ]);
+  });
 });
