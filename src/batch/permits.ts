@@ -269,7 +269,6 @@ export class Permits {
     }
     const asked = this.#asked;
     this.#asked = [];
-    if (reply?.kept) this.#floor.called();
     let starts = reply?.startInMs ?? [];
     let invite = reply?.invite ?? null;
     const outcome: Omit<Turn, "tasks" | "invite"> = {
@@ -283,11 +282,22 @@ export class Permits {
       give({ ...outcome, tasks, invite });
       invite = null;
     }
+    if (reply?.kept && this.#hasNext()) this.#floor.called();
     // Not before the claims: they reserve what was asked for.
     if (reply !== undefined) this.#floor.meanOutput(reply.meanOutput ?? null);
     // Fewer were claimed than granted: the batch was paused or ended meanwhile, or somebody left.
     if (reply !== undefined && this.owes()) this.#news ??= NO_NEWS;
     return reply !== undefined;
+  }
+
+  /** Who came for what is not there would ask for nothing, be kept calls again, and come again. */
+  #hasNext(): boolean {
+    try {
+      return this.#floor.costs(1).length > 0;
+    } catch {
+      // Not known: who comes for nothing is better than who does not come.
+      return true;
+    }
   }
 
   #claim(holder: string, startInMs: readonly number[]): Assignment[] {

@@ -92,3 +92,16 @@ describe("a holder that speaks again", () => {
     expect((await turn).tasks).toHaveLength(1);
   });
 });
+
+test("nobody is told to come for calls that are kept when no task is left for them", async () => {
+  for (const [open, calls] of [
+    [3, 1],
+    [2, 0],
+  ] as const) {
+    const stage = new Stage(open);
+    void stage.permits.turn("h1", 2);
+    await settled();
+    await stage.last.grant([0, 0], { kept: true });
+    expect(stage.calls).toBe(calls);
+  }
+});
