@@ -102,11 +102,11 @@ export class Dispatch {
    */
   restsUntilMs(): number {
     const row = this.#row();
-    const { running, total } = this.#store.progress();
+    const { running } = this.#store.progress();
     if (row.status !== "in_progress" || row.ending !== null || running > 0) return 0;
     if (row.paused_at !== null) return row.expires_at;
     const nowMs = this.#world.nowMs();
-    if (this.#store.tasks.ready(total, 1, nowMs) > 0) return this.blockedUntilMs();
+    if (this.#store.tasks.ready(1, nowMs) > 0) return this.blockedUntilMs();
     return this.#store.tasks.nextDueMs(nowMs) ?? 0;
   }
 
@@ -204,9 +204,8 @@ export class Dispatch {
   #ready(cap: number): number {
     const row = this.#row();
     if (!isActive(row)) return 0;
-    const { total } = this.#store.progress();
     const limit = Math.min(cap, this.#room());
-    return limit === 0 ? 0 : this.#store.tasks.ready(total, limit, this.#world.nowMs());
+    return limit === 0 ? 0 : this.#store.tasks.ready(limit, this.#world.nowMs());
   }
 
   /** Calls that may be added by the batch's own limit. */

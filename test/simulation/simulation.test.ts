@@ -48,7 +48,7 @@ class ForgetfulTasks extends Tasks {
   readonly #store: Store;
 
   constructor(store: Store) {
-    super(store.sql, store.counts, store.purse);
+    super(store.sql, store.counts, store.purse, store.rows);
     this.#store = store;
   }
 
@@ -76,6 +76,7 @@ class SpendthriftStore extends Store {
     this.sql,
     this.counts,
     new Spendthrift(this.sql, this.rows, this.counts, this.prices),
+    this.rows,
   );
 }
 
@@ -92,6 +93,7 @@ class MiserlyStore extends Store {
     this.sql,
     this.counts,
     new Miser(this.sql, this.rows, this.counts, this.prices),
+    this.rows,
   );
 }
 

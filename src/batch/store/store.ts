@@ -32,7 +32,7 @@ export class Store {
     this.counts = new Progress(storage.sql);
     this.prices = new Prices(storage.sql);
     this.purse = new Purse(storage.sql, this.rows, this.counts, this.prices);
-    this.tasks = new Tasks(storage.sql, this.counts, this.purse);
+    this.tasks = new Tasks(storage.sql, this.counts, this.purse, this.rows);
     this.twins = new Twins(storage.sql, this.counts);
     this.closing = new Closing(storage.sql, this.counts, this.twins);
     this.holders = new Holders(storage.sql);

@@ -1,9 +1,11 @@
 import type { Amount } from "../../core/budget.ts";
 import type { Sql } from "../../core/sql.ts";
 import type { Claim } from "../exchange.ts";
+import type { BatchRows } from "./batch-row.ts";
 import { keepLastAttempts } from "./history.ts";
 import type { Progress } from "./progress.ts";
 import { NEED, type NeedRow, type Purse, RESERVED, type Reserved, released } from "./purse.ts";
+import { countDue, countFresh, countPaid, ORIGINAL } from "./ready.ts";
 
 /** A claimed task: what a consumer needs to call the upstream. */
 export interface Claimed {
@@ -36,8 +38,6 @@ const originals = (columns: string) => `
   WHERE seq >= ? AND body_hash IS NOT NULL AND state = 'pending' AND attempt = 0
   ORDER BY seq LIMIT ?`;
 
-const ORIGINAL = "INDEXED BY task_fresh WHERE body_hash IS NOT NULL AND";
-
 /** The statements for what is read of the tasks that are next: only their cost, or all. */
 const statements = (columns: string) => ({
   retries: retries(columns),
@@ -52,14 +52,20 @@ export class Tasks {
   readonly #sql: Sql;
   readonly #counts: Progress;
   readonly #purse: Purse;
+  readonly #rows: BatchRows;
   /** No task before this one is fresh (never attempted). Derived, so never stored. */
   #firstFresh: number | undefined;
   #runningBy: { counts: object; by: ReadonlyMap<string | null, number> } | undefined;
+  /** How many were ready when that was last counted, up to `cap`: asked several times an exchange. */
+  #ready:
+    | { counts: object; row: object | undefined; nowMs: number; cap: number; ready: number }
+    | undefined;
 
-  constructor(sql: Sql, counts: Progress, purse: Purse) {
+  constructor(sql: Sql, counts: Progress, purse: Purse, rows: BatchRows) {
     this.#sql = sql;
     this.#counts = counts;
     this.#purse = purse;
+    this.#rows = rows;
   }
 
   /**
@@ -129,22 +135,28 @@ export class Tasks {
   }
 
   /** How many tasks may be handed out now, counted up to `cap`. */
-  ready(total: number, cap: number, nowMs: number): number {
-    if (this.#hasTwins() || this.#purse.means() !== undefined) {
-      return this.next(cap, Number.POSITIVE_INFINITY, nowMs).length;
+  ready(cap: number, nowMs: number): number {
+    // Whatever moves a task makes a new row of counts; a budget is changed by a new row of the batch.
+    const counts = this.#counts.get();
+    const row = this.#rows.get();
+    const known = this.#ready;
+    const isOld = known?.counts !== counts || known.row !== row || known.nowMs !== nowMs;
+    if (known === undefined || isOld || (known.ready === known.cap && known.cap < cap)) {
+      this.#ready = { counts, row, nowMs, cap, ready: this.#countReady(cap, nowMs) };
     }
-    // Fresh tasks are the end of the input, as long as the batch hands out tasks at all.
-    const fresh = Math.max(0, total - this.#fresh());
-    if (fresh >= cap) return cap;
-    const { due } = this.#sql
-      .exec<{ due: number }>(
-        `SELECT count(*) AS due FROM
-           (SELECT 1 FROM task WHERE state = 'pending' AND attempt > 0 AND not_before <= ? LIMIT ?)`,
-        nowMs,
-        cap - fresh,
-      )
-      .one();
-    return fresh + due;
+    return Math.min(cap, this.#ready?.ready ?? 0);
+  }
+
+  #countReady(cap: number, nowMs: number): number {
+    const pay = this.#purse.payer();
+    const line = { sql: this.#sql, from: this.#fresh(), hasTwins: this.#hasTwins() };
+    if (pay !== undefined) return countPaid(line, pay, cap, nowMs);
+    const { total, budget_stopped } = this.#counts.get();
+    // Until a task was stopped, or all that had ended were opened again, fresh tasks are the end of
+    // the input, as long as the batch hands out tasks at all.
+    const isEnd = !line.hasTwins && budget_stopped === 0 && this.#rows.get()?.run === 1;
+    const fresh = isEnd ? Math.max(0, total - line.from) : countFresh(line, cap);
+    return fresh >= cap ? cap : fresh + countDue(line, cap - fresh, nowMs);
   }
 
   /** When the next parked task is due, or undefined when none is parked. */
@@ -236,6 +248,7 @@ export class Tasks {
   reset(): void {
     this.#firstFresh = undefined;
     this.#runningBy = undefined;
+    this.#ready = undefined;
   }
 
   /** failed | cancelled | expired → pending, with all their attempts anew; outcomes go. */
