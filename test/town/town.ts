@@ -67,7 +67,7 @@ export class Town {
   open(
     models: readonly string[],
     change: Partial<NewBatch> = {},
-    each: Partial<NewTask> = {},
+    each: (index: number) => Partial<NewTask> = () => ({}),
   ): string {
     this.#opened += 1;
     const number = this.#opened;
@@ -80,7 +80,10 @@ export class Town {
       expires_at: nowMs + 86_400_000,
       ...change,
     };
-    const tasks = models.map((model, index) => ({ ...taskOf(batchId, model, index), ...each }));
+    const tasks = models.map((model, index) => ({
+      ...taskOf(batchId, model, index),
+      ...each(index),
+    }));
     const size = { tasks: tasks.length, bytes: 0 };
     this.project(batch.project).addBatch(batchId, batch.endpoint, null, size, nowMs);
     const engine = this.#engine(batchId);

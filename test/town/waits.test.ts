@@ -29,19 +29,36 @@ describe("tokens that were reserved and not used", () => {
     async (tokens) => {
       const { town } = onLimits({ UPSTREAM_TPM: "10000" }, 1_000);
       const startMs = Date.now();
-      const id = town.open(Array<string>(5).fill("m"), {}, reserving(tokens));
+      const id = town.open(Array<string>(5).fill("m"), {}, () => reserving(tokens));
       await town.allEnd();
       // They use a hundred in all; the first has to tell before the others can begin.
       expect((town.endMs(id) ?? 0) - startMs).toBeLessThan(10_000);
     },
   );
 
+  test("have no batch ask again and again, once a retry lifts the budget that they stopped it by", async () => {
+    const { town, api } = onLimits({ UPSTREAM_MAX_CONCURRENCY: "5", CONSUMER_LANES: "5" }, 60_000);
+    const id = town.open(
+      ["large", ...Array<string>(9).fill("m")],
+      { max_tokens_total: 5_000 },
+      (n) => (n === 0 ? reserving(100_000) : {}),
+    );
+    await town.allEnd();
+    expect(town.batch(id).retry({ max_tokens_total: null })).toMatchObject({ ok: true });
+    await town.until(() => api.inFlight === 1);
+    const before = town.rpcs;
+    await town.pass(50_000);
+    // The one call that is left is under way: there is nothing to ask for.
+    expect(api.inFlight).toBe(1);
+    expect(town.rpcs - before).toBeLessThan(500);
+  });
+
   test("do not keep another project's batch waiting", async () => {
     const { town } = onLimits({ UPSTREAM_TPM: "30000" }, 1_000);
     const startMs = Date.now();
     const id = town.open(Array<string>(600).fill("m"), { max_concurrency: 4 });
     await town.pass(20_000);
-    town.open(["odd"], { project: "q" }, reserving(1_000_000_000));
+    town.open(["odd"], { project: "q" }, () => reserving(1_000_000_000));
     await town.until(() => town.endMs(id) !== undefined);
     // Four at a time, of a second each.
     expect((town.endMs(id) ?? 0) - startMs).toBeLessThan(170_000);
