@@ -14,7 +14,7 @@ import { Alarm } from "./alarm.ts";
 import { applyChange, budgetAfter } from "./change.ts";
 import { decisionsBetween } from "./decisions.ts";
 import { Dispatch } from "./dispatch.ts";
-import { erase, erasedProblem } from "./erase.ts";
+import { erase, erasedForRetry, erasedProblem } from "./erase.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange.ts";
 import { commonModel } from "./ingest.ts";
 import { type NewsDetail, type NewsPage, Reader } from "./reader.ts";
@@ -176,8 +176,6 @@ export class Engine {
     const nowMs = this.#world.nowMs();
     // The sweep may be deleting it already.
     if (nowMs >= (deleteAtMs(row, this.#config) ?? nowMs + 1)) return NOT_OPENED;
-    const erased = erasedProblem(row, "all");
-    if (erased !== undefined) return erased;
     const { failed, cancelled, expired } = this.#store.progress();
     const unfinished = failed + cancelled + expired > 0 || row.source_read === 0;
     if (ENDED.includes(row.status) && !unfinished) {
@@ -196,6 +194,8 @@ export class Engine {
         "batch_not_retryable",
       );
     }
+    const erased = erasedForRetry(row);
+    if (erased !== undefined) return erased;
     const refused = this.#store.transaction(() => {
       const { budget, problem } = budgetAfter(row, this.#store.progress(), change, "retry");
       if (problem !== undefined) return problem;

@@ -60,3 +60,20 @@ export function erasedProblem(row: BatchRow, kind: OutcomeKind): Result<never> |
     "results_deleted",
   );
 }
+
+/**
+ * Why a batch cannot run again after one of its files was deleted; undefined while both are there.
+ * What failed has gone with the error file. Without the output file it could run, and its results
+ * would be those of some of its tasks, under counts of all of them.
+ */
+export function erasedForRetry(row: BatchRow): Result<never> | undefined {
+  const { output_erased_at: outputMs, error_erased_at: errorMs } = row;
+  const at = errorMs ?? outputMs;
+  if (at === null) return undefined;
+  const when = new Date(at).toISOString();
+  const why =
+    errorMs === null
+      ? `its output file was deleted at ${when}, or expired, so it would have results of some of its tasks only. Open a new batch with the requests that did not succeed; its error file names them.`
+      : `its error file was deleted at ${when}, or expired, and the requests that did not succeed with it. Open a new batch with them.`;
+  return refuse("invalid_request", `This batch cannot be retried: ${why}`, "id", "results_deleted");
+}

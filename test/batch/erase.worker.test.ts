@@ -106,7 +106,13 @@ describe("output_expires_after", () => {
       request: null,
       outcome: null,
     });
-    expect((await retry(batch.id)).status).toBe(404);
+    const again = await retry(batch.id);
+    expect(again.status).toBe(400);
+    expect(await errorOf(again)).toMatchObject({
+      code: "results_deleted",
+      param: "id",
+      message: expect.stringContaining("its error file was deleted"),
+    });
   });
 
   it("does not keep results longer than the batch is kept", async () => {
@@ -145,7 +151,15 @@ describe("deleting an output file", () => {
     const refused = await call(`/v1/batches/${batch.id}/results`);
     expect(refused.status).toBe(404);
     expect((await errorOf(refused)).message).toContain("deleted");
-    expect((await retry(batch.id)).status).toBe(404);
+    const again = await retry(batch.id);
+    expect(again.status).toBe(400);
+    expect(await errorOf(again)).toMatchObject({
+      type: "invalid_request_error",
+      code: "results_deleted",
+      param: "id",
+      message: expect.stringMatching(/its output file was deleted at .*its error file names them/),
+    });
+    expect(await look(batch.id)).toEqual(batch);
     await remove(error);
     expect(await storedOf(batch.id)).toEqual({ inputs: 0, outcomes: 0 });
     expect((await look(batch.id)).request_counts).toEqual({ total: 2, completed: 1, failed: 1 });
@@ -159,6 +173,16 @@ describe("deleting an output file", () => {
       expect(response.status).toBe(404);
       expect((await errorOf(response)).message).toBe(`No file with id '${id}'.`);
     }
+  });
+
+  it("is not what is the matter with a retry where every task succeeded", async () => {
+    const { id, output_file_id } = await ended(
+      (await open({ model: "m", prompts: [unique("good")] })).id,
+    );
+    await remove(output_file_id ?? "");
+    const refused = await retry(id);
+    expect(refused.status).toBe(400);
+    expect(await errorOf(refused)).toMatchObject({ code: "nothing_to_retry" });
   });
 
   it("is refused while its batch runs again", async () => {
