@@ -18,6 +18,7 @@ import { atMessages, failureResponse, problemResponse } from "./errors.ts";
 import { addEventsRoute } from "./events.ts";
 import { addFileRoutes } from "./files.ts";
 import { addHealthRoutes } from "./health.ts";
+import { hearOut } from "./hear-out.ts";
 import { addMetricsRoute } from "./metrics.ts";
 import { once } from "./once.ts";
 import { addDocument } from "./openapi.ts";
@@ -81,6 +82,7 @@ export function createApp(): OpenAPIHono<AppEnv> {
   addDocument(app);
   app.use("/v1/organization/*", authenticateAdmin);
   app.use("/v1/*", authenticate);
+  app.use("/v1/*", hearOut);
   app.use("/v1/*", decodeBody);
   app.use("/v1/*", once);
   app.use("/metrics", authenticate);

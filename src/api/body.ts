@@ -1,6 +1,8 @@
 import { readCapped } from "../core/read-capped.ts";
 import { ok, type Result, refuse } from "../wire/errors.ts";
 
+/** Reads bodies up to a limit. What is behind it is left to `hear-out.ts`. */
+
 /**
  * A request's body as text.
  *
@@ -12,7 +14,7 @@ export async function readText(
   advice = "",
 ): Promise<Result<string>> {
   try {
-    const text = await readCapped(request, maxBytes, { fatal: true });
+    const text = await readCapped(request, maxBytes, { fatal: true, leaveRest: true });
     if (text !== undefined) return ok(text);
   } catch {
     return brokeOff(" or is not valid UTF-8");
@@ -22,16 +24,22 @@ export async function readText(
 
 /** A request's body as it came. */
 export async function readBytes(request: Request, maxBytes: number): Promise<Result<Uint8Array>> {
+  if (request.body === null) return ok(new Uint8Array());
+  const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
-    for await (const chunk of request.body ?? []) {
-      length += chunk.byteLength;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      length += value.byteLength;
       if (length > maxBytes) return tooLarge(maxBytes);
-      chunks.push(chunk);
+      chunks.push(value);
     }
   } catch (error) {
     return brokeOff(`: ${String(error)}`);
+  } finally {
+    reader.releaseLock();
   }
   const all = new Uint8Array(length);
   let at = 0;

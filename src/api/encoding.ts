@@ -1,10 +1,10 @@
-import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { createMiddleware } from "hono/factory";
 import { quoted } from "../core/quoted.ts";
 import type { Problem } from "../wire/errors.ts";
 import type { AppEnv } from "./auth.ts";
 import { problemResponse } from "./errors.ts";
+import { nodeBody } from "./node-body.ts";
 
 /**
  * Bodies that come compressed. Whoever reads one below gets what was in it, as a stream that is
@@ -49,8 +49,11 @@ export const decodeBody = createMiddleware<AppEnv>(async (c, next) => {
   headers.delete("content-length");
   c.req.raw = new Request(url, { method, headers, signal, body: inflating.stream });
   await next();
+  if (c.res.ok) return undefined;
+  // The rest is heard out as it comes, and not inflated for nobody.
+  await inflating.stop();
   const problem = inflating.problem();
-  if (problem === undefined || c.res.ok) return undefined;
+  if (problem === undefined) return undefined;
   // Whoever read the body only knows that it broke off.
   const refusal = problemResponse(c, problem);
   c.res = undefined;
@@ -63,10 +66,12 @@ interface Inflating {
   stream: ReadableStream<Uint8Array>;
   /** What that was. */
   problem(): Problem | undefined;
+  /** Inflates no more, and lets go of the compressed body. */
+  stop(): Promise<void>;
 }
 
 function inflate(body: ReadableStream<Uint8Array>): Inflating {
-  const source = Readable.fromWeb(body as never);
+  const { stream: source, letGo } = nodeBody(body);
   // Node's, not the platform's own: that one inflates a chunk whole before any of it is read, and
   // takes no file of several members.
   const gunzip = createGunzip();
@@ -80,7 +85,7 @@ function inflate(body: ReadableStream<Uint8Array>): Inflating {
   let breathedAt = 0;
   const stop = () => {
     gunzip.destroy();
-    source.destroy();
+    return letGo();
   };
   const stream = new ReadableStream<Uint8Array>(
     {
@@ -103,12 +108,12 @@ function inflate(body: ReadableStream<Uint8Array>): Inflating {
           const message = `The body broke off or is not valid gzip${why}.`;
           problem = { code: "invalid_request", message, reason: "invalid_body" };
         }
-        stop();
+        gunzip.destroy();
         return controller.error(new Error(problem.message));
       },
       cancel: stop,
     },
     { highWaterMark: 0 },
   );
-  return { stream, problem: () => problem };
+  return { stream, problem: () => problem, stop };
 }

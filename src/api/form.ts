@@ -1,14 +1,16 @@
-import { Readable } from "node:stream";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 import { quoted } from "../core/quoted.ts";
 import { type Result, refuse } from "../wire/errors.ts";
 import { wrongFilename } from "../wire/file.ts";
+import { nodeBody } from "./node-body.ts";
 import { StorageError, type StoredObject, storeObject } from "./store-object.ts";
 
 /** A form's other fields are short. */
 const MAX_FIELD_BYTES = 1024;
 /** Beside the file. No form has as many fields, and each part that is read costs some time. */
 const MAX_FIELDS = 20;
+/** Of a form, everything but its file. */
+const MAX_AROUND_BYTES = 1024 * 1024;
 
 /** What a form takes: the name of its one file, how long it may be, and its other fields. */
 export interface FormRules {
@@ -56,7 +58,12 @@ export async function receiveForm(
     else if (name === rules.file) refused ??= noFilename(name);
     else refused ??= unknown(name, rules);
   });
-  const body = Readable.fromWeb(request.body as never);
+  const { stream: body, letGo } = nodeBody(request.body);
+  let bytes = 0;
+  body.on("data", (chunk: Uint8Array) => {
+    bytes += chunk.byteLength;
+    if (bytes > rules.maxBytes + MAX_AROUND_BYTES) body.destroy(new TooLong());
+  });
   try {
     await new Promise<void>((resolve, reject) => {
       form.on("file", (name, stream, given) => {
@@ -107,9 +114,11 @@ export async function receiveForm(
       () => undefined,
       (reason: unknown) => reason,
     );
+    await letGo();
     // That is not the client's fault, so it is no refusal.
     if (failure instanceof StorageError) throw failure;
     await bucket.delete(key);
+    if (broken instanceof TooLong) return refused ?? tooLarge(rules);
     const message = `The form broke off or is not valid: ${broken.message}.`;
     return refused ?? refuse("invalid_request", message);
   }
@@ -117,6 +126,9 @@ export async function receiveForm(
   await bucket.delete(key);
   return refused ?? noFile(rules);
 }
+
+/** A form of which no file is short enough. */
+class TooLong extends Error {}
 
 /** Undefined for a boundary that it does not take. */
 function openForm(type: string): InstanceType<typeof Busboy> | undefined {

@@ -6,6 +6,8 @@ interface Reading {
   fatal?: boolean;
   /** Told of each part's bytes; what it returns is waited for before reading on. */
   onPart?: (bytes: number) => Promise<void> | undefined;
+  /** Whether what is not read is left for somebody else to read, instead of being cancelled. */
+  leaveRest?: boolean;
 }
 
 /**
@@ -30,22 +32,26 @@ export async function readCapped(
   options: Reading & { cutTo?: number } = {},
 ): Promise<string | undefined> {
   if (source.body === null) return "";
-  const { fatal = false, onPart, cutTo } = options;
+  const { fatal = false, onPart, cutTo, leaveRest = false } = options;
   const reader = source.body.getReader();
   const decoder = new TextDecoder("utf-8", { fatal, ignoreBOM: false });
   let text = "";
   let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return text + decoder.decode();
-    bytes += value.byteLength;
-    if (bytes > maxBytes) {
-      await reader.cancel();
-      if (cutTo === undefined) return undefined;
-      return (text + decoder.decode(value, { stream: true })).slice(0, cutTo);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return text + decoder.decode();
+      bytes += value.byteLength;
+      if (bytes > maxBytes) {
+        if (!leaveRest) await reader.cancel();
+        if (cutTo === undefined) return undefined;
+        return (text + decoder.decode(value, { stream: true })).slice(0, cutTo);
+      }
+      text += decoder.decode(value, { stream: true });
+      const wait = onPart?.(value.byteLength);
+      if (wait !== undefined) await wait;
     }
-    text += decoder.decode(value, { stream: true });
-    const wait = onPart?.(value.byteLength);
-    if (wait !== undefined) await wait;
+  } finally {
+    if (leaveRest) reader.releaseLock();
   }
 }

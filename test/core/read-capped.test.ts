@@ -57,6 +57,18 @@ describe("readCapped", () => {
     expect(seen).toEqual({ pulled: 2, cancelled: true });
   });
 
+  test("leaves what it does not read to somebody else, if it is asked to", async () => {
+    const chunk = new Uint8Array(10);
+    const { body, seen } = bodyOf([chunk, chunk, chunk]);
+    expect(await readCapped({ body }, 15, { leaveRest: true })).toBeUndefined();
+    expect(await body.getReader().read()).toEqual({ done: false, value: chunk });
+    expect(seen).toEqual({ pulled: 3, cancelled: false });
+    const wrong = bodyOf([Uint8Array.of(0xff), chunk]).body;
+    const options = { fatal: true, leaveRest: true };
+    await expect(readCapped({ body: wrong }, 15, options)).rejects.toThrow(TypeError);
+    expect(wrong.locked).toBe(false);
+  });
+
   test("is empty text for no body and for an empty one", async () => {
     expect(await readCapped({ body: null }, 0)).toBe("");
     expect(await readCapped(bodyOf([]), 0)).toBe("");

@@ -4,9 +4,10 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { gzipSync } from "node:zlib";
+import { constants, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { BatchObject } from "../../src/wire/batch.ts";
+import type { ErrorBody } from "../../src/wire/errors.ts";
 import type { FileObject } from "../../src/wire/file.ts";
 import { type Running, startTestMuster } from "../support/muster.ts";
 import { chatLine, jsonl } from "../support/requests.ts";
@@ -228,6 +229,37 @@ it(`answers each of ${BURST} requests at once`, async () => {
   console.log(`${BURST} requests in ${seconds.toFixed(1)} s`);
   expect(Object.fromEntries(statuses)).toEqual({ 200: BURST - BURST / 100, 202: BURST / 100 });
 }, 240_000);
+
+it("answers whoever sends far too much, once all of it was sent", async () => {
+  const long = new Uint8Array(32 * MIB).fill(0x61);
+  // Not compressed, though it is gzip: most of it comes behind the place where it is too long. Then
+  // what is no gzip, of which nobody hears who inflates no further.
+  const stored = gzipSync(long, { level: constants.Z_NO_COMPRESSION });
+  const zipped = Buffer.concat([stored, new Uint8Array(8 * MIB).fill(0xff)]);
+  const gzip = { "content-encoding": "gzip" };
+  const tooLong = /^The body is longer than \d+ bytes\./;
+  const sent: [path: string, says: RegExp, body: Uint8Array, headers?: Record<string, string>][] = [
+    ["/batches", tooLong, long],
+    ["/webhook_endpoints", tooLong, long],
+    ["/uploads", tooLong, long],
+    ["/chat/completions", tooLong, long],
+    ["/uploads", tooLong, long, { "idempotency-key": "too long" }],
+    ["/batches", tooLong, zipped, gzip],
+    ["/batches", /UTF-8/, new Uint8Array(32 * MIB).fill(0xff)],
+    ["/batches", /gzip: incorrect header/, long, gzip],
+    ["/files", /not valid/, long, { "content-type": FORM }],
+  ];
+  for (const [path, says, body, headers] of sent) {
+    const response = await muster.fetch(`${muster.url}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${muster.apiKey}`, ...headers },
+      body: Buffer.from(body.buffer, body.byteOffset, body.length),
+    });
+    const { error } = (await response.json()) as ErrorBody;
+    expect([path, error.message]).toEqual([path, expect.stringMatching(says)]);
+    expect(response.status).toBe(says === tooLong ? 413 : 400);
+  }
+}, 120_000);
 
 it("keeps its memory through bodies that are meant to take it", async () => {
   const post = async (

@@ -117,26 +117,29 @@ class Intake {
 
   /**
    * The tasks of the body as they come; none after something was wrong. The body is read to its end
-   * all the same, as far as it may go: a client that still sends does not hear an answer.
+   * all the same, as far as it may go, to count what else is wrong.
    */
   async *read(request: Request): AsyncGenerator<NewTask[]> {
     if (request.body === null) return;
     const reader = request.body.getReader();
     let bytes = 0;
-    for (;;) {
-      const { done, value } = await this.#next(reader);
-      if (done) return;
-      bytes += value.byteLength;
-      if (bytes > MAX_BODY_BYTES) {
-        this.refuse(TOO_LARGE);
-        await reader.cancel();
-        return;
+    try {
+      for (;;) {
+        const { done, value } = await this.#next(reader);
+        if (done) return;
+        bytes += value.byteLength;
+        if (bytes > MAX_BODY_BYTES) {
+          this.refuse(TOO_LARGE);
+          return;
+        }
+        this.#hash.update(value);
+        // Too many requests are refused, whatever they are: the rest is only read.
+        if (this.#count > MAX_REQUESTS) continue;
+        const tasks = this.#splitter.push(value).flatMap((element) => this.#taskOf(element) ?? []);
+        if (tasks.length > 0 && this.#problem === undefined) yield tasks;
       }
-      this.#hash.update(value);
-      // Too many requests are refused, whatever they are: the rest is only read.
-      if (this.#count > MAX_REQUESTS) continue;
-      const tasks = this.#splitter.push(value).flatMap((element) => this.#taskOf(element) ?? []);
-      if (tasks.length > 0 && this.#problem === undefined) yield tasks;
+    } finally {
+      reader.releaseLock();
     }
   }
 
