@@ -59,6 +59,8 @@ export async function sweep(
   } catch (error) {
     const batch = store.rows.get()?.batch_id;
     world.log({ event: "sweep_failed", batch, error: String(error) });
+    // Whatever failed: unconfirmed for long, its calls in flight would make room for others' calls.
+    if (batch !== undefined && store.progress().running > 0) await ways.tell();
     return world.nowMs() + FAILED_RETRY_MS;
   }
 }

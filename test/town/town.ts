@@ -46,6 +46,10 @@ export class Town {
   #holders = 0;
   /** Calls between objects, and between consumers and Batches. */
   rpcs = 0;
+  /** Whether the queue has an invocation for each pointer at once, as Cloudflare has. */
+  manyInvocations = false;
+  /** Whether nobody reaches a Project. */
+  projectAway = false;
   /** How long the queue takes to deliver. */
   queueMs = 0;
   /** Part of them that fail: half of these before they did anything, half of them behind it. */
@@ -211,7 +215,10 @@ export class Town {
       fileSize: nothing,
       readFile: nothing,
       tellProject: (ref, digest) =>
-        this.#rpc(() => this.project(ref.project).digests.note(ref.batch_id, digest)),
+        this.#rpc(() => {
+          if (this.projectAway) throw new Error("the Project is away");
+          this.project(ref.project).digests.note(ref.batch_id, digest);
+        }),
       registerFiles: (ref, files, nowMs) =>
         this.#rpc(() => {
           for (const { id, bytes, kind, expiresAtMs } of files) {
@@ -257,7 +264,7 @@ export class Town {
       if (first) this.#queue.unshift(first);
       return;
     }
-    this.#serving = true;
+    this.#serving = !this.manyInvocations;
     const plan = planLanes(this.config.lanes, 0);
     const lanes = new Lanes(plan.count);
     const slots = new Slots(this.config.lanes);

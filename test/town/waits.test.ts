@@ -73,3 +73,18 @@ test.each([0, 1_000])("twenty a minute are used where the queue takes %i ms", as
   expect(api.arrivedMs.length).toBeGreaterThan(195);
   expect(api.arrivedMs.length).toBeLessThanOrEqual(201);
 });
+
+test("long calls keep their places though nobody reaches the Project", async () => {
+  const { town, api } = onLimits({ UPSTREAM_MAX_CONCURRENCY: "5", CONSUMER_LANES: "5" }, 118_000);
+  town.manyInvocations = true;
+  town.openMany(20);
+  await town.until(() => api.inFlight === 5);
+  const other = town.openMany(20, { project: "q" });
+  town.projectAway = true;
+  // A hold that nobody confirms is over after 90 s.
+  await town.pass(110_000);
+  expect(api.mostInFlight).toBe(5);
+  town.projectAway = false;
+  await town.until(() => town.endMs(other) !== undefined, 3_600_000);
+  expect(api.mostInFlight).toBe(5);
+});
