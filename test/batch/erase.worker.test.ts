@@ -159,7 +159,10 @@ describe("deleting an output file", () => {
       param: "id",
       message: expect.stringMatching(/its output file was deleted at .*its error file names them/),
     });
-    expect(await look(batch.id)).toEqual(batch);
+    const left = await look(batch.id);
+    const { results_deleted_at } = left.muster;
+    expect(results_deleted_at).toBeGreaterThanOrEqual(batch.completed_at ?? 0);
+    expect(left).toEqual({ ...batch, muster: { ...batch.muster, results_deleted_at } });
     await remove(error);
     expect(await storedOf(batch.id)).toEqual({ inputs: 0, outcomes: 0 });
     expect((await look(batch.id)).request_counts).toEqual({ total: 2, completed: 1, failed: 1 });
