@@ -92,12 +92,10 @@ export async function receiveForm(
           rules.file,
         );
       });
-      // What still comes is read to its end, as a client that sends hears no answer, and not looked at.
       const stop = () => {
         refused ??= tooManyParts(rules);
         body.unpipe(form);
-        body.on("end", () => reject(new Error("there are too many parts")));
-        body.resume();
+        reject(new Error("there are too many parts"));
       };
       form.on("fieldsLimit", stop);
       form.on("partsLimit", stop);
